@@ -371,7 +371,7 @@ class SharedService:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 16 else 0
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= 16 else 0
 
 
 def _report_end(task: "asyncio.Task[None]") -> None:

@@ -200,11 +200,13 @@ class SharedReader:
         seen = await self._slices(
             client, key, SLICE, lambda fields: self._take_votes(key, node, book, fields)
         )
-        if seen is not None and number >= book.number:
-            book.number = number
-            gone = dict.fromkeys(book.fields.keys() - seen, b"")
-            if gone:
-                self._take_votes(key, node, book, gone)
+        if seen is None:
+            return
+        # A lower number: a store that lost something takes no vote back, and the log goes on from there.
+        gone = dict.fromkeys(book.fields.keys() - seen, b"") if number >= book.number else {}
+        book.number = number
+        if gone:
+            self._take_votes(key, node, book, gone)
 
     def _take_votes(self, key: bytes, node: str, book: Book, fields: Mapping[bytes, bytes]) -> None:
         """Tell what changed; an empty value deletes."""

@@ -4,6 +4,8 @@ Each script is text of Lua 5.1. Numbers stay below 2^53, which Lua keeps whole; 
 is the first line of a value, which `shared_messages` checks against the value itself when it is read.
 """
 
+from geodns.storage.shared_books import MAX_NUMBER
+
 BEAT_LIFE = 10_000
 """Milliseconds that a heartbeat stays."""
 VOTES_LIFE = 3600
@@ -64,10 +66,15 @@ return reply
 WRITE = f"""{_LOG}
 -- KEYS mark, log, hash; ARGV kind, node, epoch, number, seconds that the hash stays, whether a new epoch
 -- empties it, whether the log has the values, then fields and values; an empty value deletes. Refuses what is
--- older.
+-- older, but not for a number that no server reaches.
 local epoch, number = tonumber(ARGV[3]), tonumber(ARGV[4])
 local there = redis.call('HMGET', KEYS[3], '#epoch', '#seq')
-local epoch_there, number_there = tonumber(there[1] or '0') or 0, tonumber(there[2] or '0') or 0
+local function reached(text, own)
+  local found = tonumber(text or '0') or 0
+  if found <= {MAX_NUMBER} or found == own then return found end
+  return 0
+end
+local epoch_there, number_there = reached(there[1], epoch), reached(there[2], nil)
 if epoch_there > epoch or (epoch_there == epoch and number_there >= number) then
   return {{0, there[1] or '0', there[2] or '0'}}
 end

@@ -259,6 +259,41 @@ def test_a_new_epoch_voids_the_older_one(redis: RedisServer) -> None:
     run(work())
 
 
+@pytest.mark.parametrize("number", ["9999999999999999", "9007199254740991", "1e300", "nan"])
+def test_numbers_that_no_server_reaches_stop_nobody(redis: RedisServer, number: str) -> None:
+    async def work() -> None:
+        one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
+        async with running(one, two):
+            one.publish(a=UP, b=UP)
+            await until(lambda: two.has("ns1", a=UP, b=UP))
+            redis.run("HSET", GROUP + "votes:ns1", "#epoch", number, "#seq", number)
+            one.publish(a=DOWN)
+            await until(lambda: two.has("ns1", a=DOWN, b=UP))
+            assert redis.run("HGET", GROUP + "votes:ns1", "#epoch") == b"1"
+            redis.run("HSET", GROUP + "votes:ns1", "#seq", number)
+            one.publish(a=UP)
+            await until(lambda: two.has("ns1", a=UP, b=UP))
+            assert one.link.state.epoch_there <= 1
+            assert one.link.state.connected
+
+    run(work())
+
+
+def test_a_number_that_was_made_up_silences_nobody_for_long(redis: RedisServer) -> None:
+    async def work() -> None:
+        one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
+        async with running(one, two):
+            one.publish(a=UP, b=UP)
+            await until(lambda: two.has("ns1", a=UP, b=UP))
+            entry = ("kind", "votes", "node", "ns1", "epoch", "1", "number", str(2**50), "b", b"?")
+            redis.run("XADD", GROUP + "log", "*", *entry)
+            await until(lambda: two.link.state.bad)
+            one.publish(a=DOWN, b=None)
+            await until(lambda: two.has("ns1", a=DOWN, b=None))
+
+    run(work())
+
+
 def test_two_servers_of_one_name_are_told(redis: RedisServer) -> None:
     async def work() -> None:
         one, other = Server(redis.url, "ns1"), Server(redis.url, "ns1")
