@@ -123,6 +123,7 @@ class SharedWriter:
         self._votes_wait.clear()
         self._lost.clear()
         self.votes = Book(epoch)
+        self.troubles.note("votes", "")  # it was of the votes that nobody will write any more
 
     # ----- what the store has of it
 
