@@ -35,25 +35,21 @@ from geodns.api.schemas import (
     ErrorJson,
     EventsJson,
     HistoryJson,
-    HostJson,
-    ImportedJson,
-    OrderedHostJson,
-    OrderedJson,
     QueryLogJson,
     RecentJson,
     ReloadedJson,
     SignalsTakenJson,
-    StatusJson,
-    UnconfirmedJson,
     ZoneJson,
     ZonesJson,
 )
 from geodns.api.schemas_experiments import ExperimentsJson
 from geodns.api.schemas_explain import ExplanationJson
+from geodns.api.schemas_orders import ImportedJson, OrderedHostJson, OrderedJson, UnconfirmedJson
 from geodns.api.schemas_peers import PeerJson, PeerStatesJson
 from geodns.api.schemas_reputation import ReputationJson
 from geodns.api.schemas_routes import RoutesJson
 from geodns.api.schemas_simulate import SimulationJson
+from geodns.api.schemas_status import HostJson, StatusJson
 from geodns.api.schemas_warmup import WarmupJson, WarmupsJson
 from geodns.api.signals import SignalsBody
 from geodns.api.simulate import SimulateBody

@@ -58,7 +58,8 @@ class PeerService:
 
     Attributes:
         known: what is known of all servers.
-        keeps_time: whether overrides end by these servers' clocks where most say that the own is wrong.
+        keeps_time: whether overrides end by these servers' clocks where most say that the own is wrong; not
+            while a store of all of them tells the time.
 
     """
 

@@ -9,7 +9,8 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -21,7 +22,7 @@ from geodns.control.persistence import Persistence
 from geodns.control.shared_alerts import shared_alerts
 from geodns.control.shared_parts import LinkMaker, OrdersOfGroup, SharedConnection, SumsOfGroup
 from geodns.control.shared_verdicts import SharedVerdicts
-from geodns.control.shared_view import SharedView
+from geodns.control.shared_view import CountsOfServer, SharedView
 from geodns.control.verdict_service import VerdictService
 from geodns.health.quorum import Quorum
 from geodns.health.quorum_standing import (
@@ -98,6 +99,7 @@ class SharedService:
         self._events = events
         self._orders: OrdersOfGroup | None = None
         self._roll: Callable[[], tuple[Collection[str] | None, int]] = lambda: (None, 0)
+        self._tells_time: Callable[[bool], None] = lambda _: None
         self.epoch = _number(persistence.note(NOTE)) + 1
         self._confirmed = False
         """Whether Redis has told the highest epoch that it knows of us."""
@@ -124,7 +126,10 @@ class SharedService:
         self._bad: tuple[int, float] = (0, float("-inf"))
         """How many values were skipped, and when the last one was."""
         self._zones: tuple[object, dict[str, ZoneContent]] = (None, {})
-        self._sums: SumsOfGroup | None = None
+        self._sums: list[SumsOfGroup] = []
+        self._counts: Callable[[], Mapping[str, CountsOfServer]] = dict
+        self._leader: Callable[[], str] = lambda: self.node
+        self._works: list[Callable[[], Coroutine[Any, Any, None]]] = []
         verdicts.agree_by(self.verdicts)
 
     # --- wiring -----------------------------------------------------------------------------------------
@@ -136,19 +141,28 @@ class SharedService:
         """Ask this which servers there should be: nodes (None: nobody says), and how many have told none."""
         self._roll = roll
 
+    def on_time(self, subscriber: Callable[[bool], None]) -> None:
+        """Tell a subscriber whether overrides end by Redis' clock: one clock at a time, or ends jump."""
+        self._tells_time = subscriber
+
     def share_sums_by(self, sums: SumsOfGroup) -> None:
-        self._sums = sums
+        self._sums.append(sums)
+
+    def show_sums(
+        self, counts: Callable[[], Mapping[str, CountsOfServer]], leader: Callable[[], str]
+    ) -> None:
+        """Show whose counts of mail are in the totals, and whose programs give orders."""
+        self._counts, self._leader = counts, leader
+
+    def run_too(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something along with the link."""
+        self._works.append(work)
 
     def publish_sums(self, changes: Mapping[str, JsonValue]) -> bool:
         """Write own sums soon; return False while it is not known yet with which epoch."""
         if self._confirmed and changes:
             self._link.publish_sums(self.epoch, changes)
         return self._confirmed
-
-    @property
-    def leads(self) -> bool:
-        """Whether programs here give orders: at the heard server with the lowest node, or without others."""
-        return not self.connected or all(self.node < node for node in self._quorum.nodes)
 
     @property
     def link(self) -> SharedConnection:
@@ -179,7 +193,7 @@ class SharedService:
                 self._beat_for_ever(),
                 self._tick_for_ever(),
                 *(() if self._orders is None else (self._orders.run(),)),
-                *(() if self._sums is None else (self._sums.run(),)),
+                *(work() for work in self._works),
             )
         ]
         for task in self._running:
@@ -215,7 +229,9 @@ class SharedService:
             state = self._link.state
             if (bad := sum(state.bad.values())) != self._bad[0]:
                 self._bad = bad, now
-            if self._orders is not None and state.connected and state.clock_offset is not None:
+            tells_time = state.connected and state.clock_offset is not None
+            self._tells_time(tells_time)
+            if self._orders is not None and tells_time and state.clock_offset is not None:
                 self._orders.set_clock_offset(state.clock_offset)  # else the peers' median holds
             self.verdicts.look()
 
@@ -307,8 +323,8 @@ class SharedService:
 
     def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
         """Hand other servers' sums on."""
-        if self._sums is not None:
-            self._sums.on_sums(node, changes)
+        for one in self._sums:
+            one.on_sums(node, changes)
 
     def on_state(self, state: LinkState) -> None:
         """Take that the link works, or does not."""
@@ -356,6 +372,8 @@ class SharedService:
             votes=quorum.counts,
             lags=dict(self._link.lags),
             bad=dict(state.bad),
+            signals=self._counts(),
+            programs=self._leader(),
         )
 
     def alerts(self) -> Iterator[Alert]:
@@ -370,6 +388,7 @@ class SharedService:
             definitions=self._definitions,
             unsigned=self._unsigned,
             last_bad=state.last_bad,
+            clock=state.clock_offset or 0.0,
         )
 
 

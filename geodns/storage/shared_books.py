@@ -65,6 +65,13 @@ class Names:
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[bytes, str]] = {}
 
+    def known(self, field: bytes) -> bytes:
+        """Return the field as it came first, if it has a text; else as it is."""
+        try:
+            return self(field)[0]
+        except BadValueError:
+            return field
+
     def __call__(self, field: bytes) -> tuple[bytes, str]:
         """Return the field and its text.
 

@@ -222,7 +222,7 @@ def _of_code(error: BaseException, text: str, names: set[str]) -> str:
     )
 
 
-class RefusedError(GeodnsError):
+class RuleRefusalError(GeodnsError):
     """Redis would do it, and the group's rules do not let it; the text is one clear sentence."""
 
 
@@ -252,7 +252,7 @@ class Troubles:
         """Do what Redis may refuse, as where it is full; return whether it did. All else is raised."""
         try:
             await work
-        except RefusedError as error:
+        except RuleRefusalError as error:
             self.note(part, str(error))
             return False
         except Exception as error:

@@ -218,10 +218,12 @@ class SharedReader:
         """Tell what changed; an empty value deletes."""
         changes: dict[str, AddressVote | None] = {}
         for field, raw in fields.items():
-            if not (book.put(field, raw) if raw else book.drop(field)):
+            # All books share one object for a field: ten servers have votes on the same addresses.
+            one = self._names.known(field)
+            if not (book.put(one, raw) if raw else book.drop(one)):
                 continue
             try:
-                name = self._names(field)[1]
+                name = self._names(one)[1]
                 if not raw:
                     changes[name] = None
                     continue

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from geodns.model.shared import AddressVote, Heartbeat, SharedOrder
 from geodns.storage.shared_books import MAX_NUMBER, Book, number_of
-from geodns.storage.shared_client import RefusedError, Troubles
+from geodns.storage.shared_client import RuleRefusalError, Troubles
 from geodns.storage.shared_messages import (
     MAX_FIELD,
     MAX_FIELDS,
@@ -291,7 +291,7 @@ class SharedWriter:
             self.saw_epoch(number_of(epoch))
             self.number = max(self.number, number_of(number))
             if self.epoch_there > self.epoch:
-                raise RefusedError(f"the store has a later epoch of {self._node}")
+                raise RuleRefusalError(f"the store has a later epoch of {self._node}")
         return bool(taken)
 
     async def _write_orders(self) -> None:
@@ -304,7 +304,7 @@ class SharedWriter:
             if self._orders_wait.get(field) is order:
                 del self._orders_wait[field]
             if status == FULL:
-                raise RefusedError(TOO_MANY)
+                raise RuleRefusalError(TOO_MANY)
 
     async def put(self, order: SharedOrder, expected: str | None) -> tuple[int, SharedOrder | None, bytes]:
         """Put an order; return `TAKEN` or why not, what is there now, and the revision of the zone.

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -187,6 +188,25 @@ def test_what_is_the_matter_is_told(group: Group, monkeypatch: pytest.MonkeyPatc
     asyncio.run(go())
 
 
+def test_a_wrong_clock_is_a_warning_and_nothing_else(group: Group) -> None:
+    async def go() -> None:
+        async with group.of(*THREE) as (first, second, third):
+            third.link.set(clock_offset=7200.0)
+            beat = third.link.beats[-1]
+            later = beat.model_copy(update={"at": beat.at + 7200.0, "seq": third.shared._quorum.seq})
+            for one in (first, second):
+                one.shared.on_beat(later, 7200.0)
+            text = "the clock of ns3 is 7,200 s ahead of that of Redis 7.0.15"
+            assert any(text in one for one in third.alerts())
+            assert [*first.alerts(), *second.alerts()] == []
+            for one in (first, third):
+                one.probe("mta1", FAILURE)
+            for one in (first, second, third):
+                await until(lambda: one.state() is DOWN)  # noqa: B023
+
+    asyncio.run(go())
+
+
 def test_two_servers_of_one_node_do_not_vote(group: Group) -> None:
     async def go() -> None:
         async with group.of("ns1", "ns2") as (first, _):
@@ -227,3 +247,21 @@ def test_what_waits_to_be_served_while_files_are_read_is_not_forgotten(
             await until(lambda: one.state() is UP)
 
     asyncio.run(go())
+
+
+def test_overrides_end_by_one_clock_redis_while_it_tells_the_time_else_the_peers(group: Group) -> None:
+    async def run() -> None:
+        async with group.of("ns1", "ns2") as (first, _):
+            peers = first.services.peers
+            first.link.set(clock_offset=None)
+            await until(lambda: peers.keeps_time)
+            first.link.set(clock_offset=3600.0)
+            await until(lambda: not peers.keeps_time)
+            await peers.look()
+            assert first.services.orders.now() == pytest.approx(time.time() - 3600, abs=60)
+            first.link.cut()
+            await until(lambda: peers.keeps_time)
+            await peers.look()
+            assert first.services.orders.now() == pytest.approx(time.time(), abs=60)
+
+    asyncio.run(run())
