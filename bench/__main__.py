@@ -16,6 +16,7 @@ from bench import (
     load_zone,
     probing,
     routes,
+    shared,
     signals,
     views,
 )
@@ -52,6 +53,7 @@ PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
     "probing": lambda options: probing.measure(options.probing),
     "following": lambda options: following.measure(options.rounds),
     "geoip": lambda _: geoip.measure(),
+    "shared": lambda _: shared.measure(),
     "signals": lambda options: signals.measure(options.seconds, options.rounds),
 }
 

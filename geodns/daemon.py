@@ -139,7 +139,16 @@ def build(
         from geodns.control.shared_group import join_group  # noqa: PLC0415 - a server alone needs none of it
 
         shared = join_group(
-            settings, settings.shared, cluster, verdicts, orders, peers, signals, persistence, events
+            settings,
+            settings.shared,
+            cluster,
+            verdicts,
+            orders,
+            peers,
+            signals,
+            persistence,
+            events,
+            judges=(warmup, reputation),
         )
     judges = (signals, warmup, reputation, providers, geoip, views)
     last = (peers, *(() if shared is None else (shared,)), verdicts)

@@ -107,6 +107,8 @@ class FakeLink:
                 self.soon(self.events.on_beat, link.beats[-1], 0.0)
         for node, sums in self.store.sums.items():
             self.soon(self.events.on_sums, node, dict(sums))
+        for link in self.store.others(self.node):  # what waited is written now
+            link.soon(link.events.on_sums, self.node, dict(self.store.sums.get(self.node, {})))
         orders = list(self.store.orders.values())
         self.soon(self.events.on_orders, orders, dict(self.store.revisions), whole=True)
         asyncio.get_running_loop().call_soon(self._there.set)
@@ -166,7 +168,7 @@ class FakeLink:
             else:
                 known[field] = content
         told = {field: content for field, content in changes.items() if content is not None}
-        for link in self.store.others(self.node):
+        for link in self.store.others(self.node) if self.state.connected else ():
             link.soon(link.events.on_sums, self.node, told)
 
     async def claim_batch(self, batch: str) -> Claim:

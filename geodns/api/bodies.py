@@ -19,7 +19,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
-from geodns.api.schemas import PRINTABLE, Amount, Badness, Moment, OrderId, Reason, Weight
+from geodns.api.schemas import PRINTABLE, Amount, Badness, Moment, Reason, Weight
+from geodns.api.schemas_orders import OrderId
 from geodns.config.answer_keys import MAX_ITEMS, zone_on_wire
 from geodns.config.report import quoted
 from geodns.config.times import MAX_FOR, overruled_asked, seconds_asked

@@ -5,7 +5,7 @@ from aiohttp import web
 from geodns.api.bodies import HostOrderBody, LoadBody, OrderBody, order_of, read_body
 from geodns.api.order_answers import answer, outcome_json, status_of, unconfirmed
 from geodns.api.responses import SERVICES, author_of, host_key
-from geodns.api.schemas import HostOutcomeJson
+from geodns.api.schemas_orders import HostOutcomeJson
 from geodns.api.status import host_status
 from geodns.control.orders import Order, OrderRequest, OrderResult, Verb
 

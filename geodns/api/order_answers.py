@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from geodns.api.responses import SERVICES
-from geodns.api.schemas import DealtJson, OrderedJson, OutcomeJson, PoolChangeJson, UnconfirmedJson
+from geodns.api.schemas_orders import DealtJson, OrderedJson, OutcomeJson, PoolChangeJson, UnconfirmedJson
 from geodns.api.status import host_status
 from geodns.compiler.choice import Choice, shares
 from geodns.control.orders import OrderResult, PoolChange

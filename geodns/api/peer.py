@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from geodns.api.responses import SERVICES
-from geodns.api.schemas import PeerStatusJson, PeerZoneJson
-from geodns.api.schemas_peers import PeerJson, PeerStatesJson
+from geodns.api.schemas_peers import PeerJson, PeerStatesJson, PeerStatusJson, PeerZoneJson
 from geodns.config.times import timestamp
 from geodns.control.known_peers import PeerView
 from geodns.control.peer_service import PATH, STATES_PATH, PeerService

@@ -22,7 +22,7 @@ from geodns.api.schemas_reputation import (
 from geodns.config.times import timestamp
 from geodns.control.host_lookup import find_hosts
 from geodns.control.services import Services
-from geodns.control.signal_service import ZoneFigures
+from geodns.control.signal_figures import ZoneFigures
 from geodns.errors import NotFoundError, StoreError, UsageError
 from geodns.model.mail import MailEvent, MailTally, summed
 from geodns.model.state import HostKey

@@ -9,7 +9,8 @@ from typing import (
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from geodns.api.schemas import Count, Moment, Share, WeighedJson
+from geodns.api.schemas import Count, Moment, Share
+from geodns.api.schemas_status import WeighedJson
 from geodns.compiler.choice import LastResort
 from geodns.model.state import Forced, HealthState
 

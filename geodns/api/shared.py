@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from geodns.api.schemas import LoneJson, SharedJson
+from geodns.api.schemas_peers import LoneJson, SharedJson
 from geodns.config.times import timestamp
 
 if TYPE_CHECKING:  # loaded where the setting `shared` is there alone
@@ -27,6 +27,11 @@ def shared_json(shared: "SharedService") -> SharedJson:
         "alone_count": view.alone_count,
         "tied": view.tied,
         "skipped": dict(view.bad),
+        "signals": {
+            node: {"told": None if one.told is None else timestamp(one.told), "today": max(0, one.today)}
+            for node, one in view.signals.items()
+        },
+        "programs": view.programs,
     }
 
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from geodns import __version__
 from geodns.api.peer import peers_json
 from geodns.api.responses import SERVICES, cached, cached_json
-from geodns.api.schemas import (
+from geodns.api.schemas_status import (
     CheckJson,
     FamilyJson,
     ForcedWeightJson,

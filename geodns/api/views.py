@@ -1,6 +1,6 @@
 """The rules of names as the status shows them: in order, with their conditions, since when in force."""
 
-from geodns.api.schemas import RuleJson
+from geodns.api.schemas_status import RuleJson
 from geodns.config.times import timestamp
 from geodns.control.services import Services
 from geodns.control.view_service import ShownRule

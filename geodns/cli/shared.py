@@ -76,6 +76,9 @@ def _lines(url: str, answer: HttpReply | GeodnsError) -> Iterator[str]:
         yield f"  and so of {one['alone_count'] - len(one['alone'])} addresses more"
     if one["tied"]:
         yield f"  evenly divided on addresses: {one['tied']}"
+    counted = ", ".join(f"{name} {of['today']:,}" for name, of in one.get("signals", {}).items())
+    if counted:
+        yield f"  counts of mail today: {counted}; programs' orders come from {one['programs']}"
     for reason, count in one["skipped"].items():
         yield f"  skipped values: {count:,} {reason}"
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from geodns.control.experiment_epochs import FIVE, HOUR, KEPT, Epoch, SettledSlot, Span
 from geodns.control.experiments import ArmMail
-from geodns.control.signal_service import MailStep
+from geodns.control.signal_figures import MailStep
 from geodns.model.experiments import Experiment
 from geodns.model.mail import MailTally, summed
 from geodns.model.zone import Zone

@@ -11,7 +11,7 @@ from geodns.config.times import timestamp
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.peers import (
-    Lasting,
+    ConditionAges,
     PeerDifference,
     PeerReport,
     StandingDifference,
@@ -93,7 +93,7 @@ class KnownPeers:
         self.peers = [KnownPeer(url) for url in urls]
         self._node = node
         self._started = started
-        self._since = Lasting()
+        self._since = ConditionAges()
         self._standing: dict[str, tuple[StandingDifference, ...]] = {}
 
     def is_alone(self) -> bool:

@@ -35,7 +35,7 @@ MOST_SEEN = 10_000
 """Orders whose ids are remembered after others have replaced them."""
 
 
-class Cause(NamedTuple):
+class OrderCause(NamedTuple):
     """Who changes overrides, why, and by which order; `id` empty: by none."""
 
     author: str
@@ -74,7 +74,7 @@ class OrderBook:
         order = self.orders.get(key)
         return None if order is None else StoredOrder(order, key in self.over)
 
-    def made(self, plan: OverridePlan, cause: Cause, now: float) -> dict[OrderKey, SharedOrder]:
+    def made(self, plan: OverridePlan, cause: OrderCause, now: float) -> dict[OrderKey, SharedOrder]:
         """Return the orders that a plan comes to; not yet in the book."""
         changes: list[tuple[OrderKey, Override | None]] = [
             *(((*host, STATE), state) for host, state in plan.forced.items()),

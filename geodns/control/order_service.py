@@ -10,7 +10,7 @@ from dataclasses import replace
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.host_lookup import find_hosts
-from geodns.control.order_book import Cause, OrderBook, imposed_by, is_served
+from geodns.control.order_book import OrderBook, OrderCause, imposed_by, is_served
 from geodns.control.order_results import result_of
 from geodns.control.order_sharing import OrderIds, OrderSharing, SharedTaken
 from geodns.control.order_versions import (
@@ -114,7 +114,7 @@ class OrderService:
                 plan = replace(plan, notes=(*plan.notes, note))
             return self._book.without_done(plan, request.id) if request.id else plan
 
-        cause = Cause(order.author, order.reason, request.id)
+        cause = OrderCause(order.author, order.reason, request.id)
         return await self._do(hosts, made, cause, request.revision, dry_run=request.dry_run, yes=request.yes)
 
     async def apply(
@@ -132,7 +132,7 @@ class OrderService:
         The author and reason are those of the events; overrides keep the ones they have in the plan. What
         an order of the same id has done already is left out.
         """
-        cause = Cause(author, reason, id)
+        cause = OrderCause(author, reason, id)
         return await self._do(
             tuple(sorted(plan.hosts)),
             lambda: self._book.without_done(plan, id) if id else plan,
@@ -146,7 +146,7 @@ class OrderService:
         self,
         hosts: tuple[HostKey, ...],
         made: Callable[[], OverridePlan],
-        cause: Cause,
+        cause: OrderCause,
         revision: Mapping[str, str],
         *,
         dry_run: bool,
@@ -167,7 +167,7 @@ class OrderService:
                 orders = self._book.made(plan, cause, self.now())
                 if self._sharing is None or not orders:
                     break
-                offered = await self._sharing.offer(tuple(orders.values()), self._revision(hosts))
+                offered = await self._sharing.offer(tuple(orders.values()))
                 unasked = offered.unasked
                 if not offered.moved and not self._book.outdates(orders):
                     break
@@ -179,7 +179,7 @@ class OrderService:
         pending, unkept, peers = await asyncio.gather(
             self._workers.deliver(),
             self._persistence.orders_written(plan.hosts),
-            _nobody() if self._sharing is None or not own else self._sharing.confirmed(own),
+            _nobody() if self._sharing is None or not own else self._sharing.confirmed(),
         )
         if unkept is not None:
             note = f"in force, but not kept ({unkept}): it is written as soon as it can be"
@@ -198,7 +198,9 @@ class OrderService:
     def _revision(self, hosts: Iterable[HostKey]) -> dict[str, str]:
         return {zone: self._book.digests.zone(zone) for zone in dict.fromkeys(zone for zone, _ in hosts)}
 
-    def _override(self, plan: OverridePlan, cause: Cause, orders: Mapping[OrderKey, SharedOrder]) -> None:
+    def _override(
+        self, plan: OverridePlan, cause: OrderCause, orders: Mapping[OrderKey, SharedOrder]
+    ) -> None:
         """Change the overrides at once, with events; persistence keeps them at its next write."""
         before = {host: self._overrides(host) for host in plan.hosts}
         self._impose(plan, orders, 0.0)
@@ -262,6 +264,16 @@ class OrderService:
         order = self._book.orders.get((*host, STATE))
         return order is not None and order.node not in {"", self._node}
 
+    def ended_by(self, host: HostKey) -> str | None:
+        """Return who ended what was forced on a host; None: something is, or nobody did."""
+        order = self._book.orders.get((*host, STATE))
+        return None if order is None or order.content is not None else str(order.more.get("by", ""))
+
+    def counter(self, host: HostKey) -> int:
+        """Return the counter of the last version of what is forced on a host; 0: there was none."""
+        order = self._book.orders.get((*host, STATE))
+        return 0 if order is None else order.version.counter
+
     def revisions(self) -> Mapping[str, str]:
         """Return digests of the versions of each zone's orders: servers that hold the same share them."""
         return self._book.digests.zones()
@@ -312,7 +324,7 @@ class OrderService:
             if merged.changes:
                 self._take(merged, source)
             taken |= merged.changes
-            newer_here += newer(self._book.orders, some, whole=False)
+            newer_here += newer(self._book.orders, some)
             await asyncio.sleep(0)
         if whole:
             known = {one.key for one in theirs}
@@ -359,12 +371,14 @@ class OrderService:
         plan = expired(self._cluster, now)
         if plan.hosts:
             self._book.over.update(_keys_of(plan))
-            self._override(plan, Cause(ITSELF, "its time is over"), {})
+            self._override(plan, OrderCause(ITSELF, "its time is over"), {})
         early = self._book.lapsed(now) if self._book.over and abs(self._offset) > CLOCK_TOLERANCE else {}
         if early:
             again = imposed_by(early, self._cluster, now)
             self._book.over -= early.keys()
-            self._override(again, Cause(ITSELF, "its time is not over yet by the other servers' clocks"), {})
+            self._override(
+                again, OrderCause(ITSELF, "its time is not over yet by the other servers' clocks"), {}
+            )
         return bool(plan.hosts or early)
 
     def _prune(self, now: float) -> None:

@@ -255,7 +255,7 @@ def _verdicts(
             yield PeerDifference(Topic.VERDICTS, zone, text, host, f"are {how}")
 
 
-class Lasting:
+class ConditionAges:
     """Since when conditions stand; the clock is the caller's."""
 
     def __init__(self) -> None:
@@ -281,7 +281,7 @@ class StandingDifference(NamedTuple):
     Attributes:
         zone: that it is about; None: all of them, or several.
         which: tells two of one topic apart.
-        since: seconds of the clock of `Lasting`.
+        since: seconds of the clock of `ConditionAges`.
         number: of the zones, or hosts, that it is about.
 
     """

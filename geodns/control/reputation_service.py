@@ -14,6 +14,7 @@ from geodns.control.cluster import Cluster
 from geodns.control.order_service import OrderService
 from geodns.control.orders import OverridePlan
 from geodns.control.persistence import Persistence
+from geodns.control.program_orders import Effect, Leading, order_id
 from geodns.control.reputation_alerts import changes, list_alerts, standing_alerts
 from geodns.control.reputation_notes import Ignored, ModeOrder, Notes, notes_of, text_of
 from geodns.control.wall_clock import WallClock
@@ -73,8 +74,13 @@ class ReputationService:
         self._lists = BlockListService(self.zones, self.listings, self._review_now)
         self.ignored: tuple[Ignored, ...] = notes.ignored
         self._modes: dict[str, ModeOrder] = dict(notes.modes)
+        self._leading: Leading | None = None
         self._imposed = set(self._mine())
         self._reviewing = asyncio.Lock()
+
+    def lead_by(self, leading: Leading) -> None:
+        """Give orders only where this server's programs do."""
+        self._leading = leading
 
     # --- what others ask --------------------------------------------------------------------------------
 
@@ -103,7 +109,10 @@ class ReputationService:
         zone, standings = self._cluster.zones.get(host[0]), self.standings.get(host[0])
         if zone is None or standings is None or self.mode(zone) == "observe":
             return {}
-        return standings.barred(host[1])
+        led = self._led()
+        if led is None:
+            return standings.barred(host[1])
+        return dict(led[host].bars) if host in led else {}
 
     def lists_with(self, host: HostKey) -> tuple[str, ...]:
         """Return the block lists that have an egress address of a host."""
@@ -226,6 +235,33 @@ class ReputationService:
 
     def _factors(self, now: float) -> dict[HostKey, Fraction]:
         """Return what reputation leaves of hosts' weights in mode act."""
+        led = self._led()
+        if led is not None:
+            acting = {name for name, zone in self.zones().items() if self.mode(zone) == "act"}
+            return {host: one.factor for host, one in led.items() if host[0] in acting and one.factor < 1}
+        return self._own_factors(now)
+
+    def _led(self) -> Mapping[HostKey, Effect] | None:
+        """Return what another server of the group says that holds; None: this one's own standings do."""
+        return None if self._leading is None or self._leading.leads else self._leading.effects()
+
+    def _tell(self, now: float) -> None:
+        """Tell the others what holds, where this server gives orders."""
+        if self._leading is None or not self._leading.leads:
+            return
+        factors = self._own_factors(now)
+        bars = {
+            (name, host): found
+            for name, zone in self.zones().items()
+            for host in zone.host_by_name
+            if (found := self.barred((name, host)))
+        }
+        one = Fraction(1)
+        self._leading.tell_effects(
+            {host: Effect(factors.get(host, one), bars.get(host, {})) for host in {**factors, **bars}}
+        )
+
+    def _own_factors(self, now: float) -> dict[HostKey, Fraction]:
         return {
             (name, host): factor
             for name, zone in self.zones().items()
@@ -258,6 +294,7 @@ class ReputationService:
         self._note_endings_by_hand(now)
         for name, zone in judged.items():
             await self._review(name, zone, now)
+        self._tell(now)
         lowered, barred = (
             self._cluster.set_reputation(self._factors(now)),
             self._cluster.set_bars(self._bars()),
@@ -305,13 +342,20 @@ class ReputationService:
         }
 
     def _mine(self) -> dict[HostKey, ForcedState]:
-        """Return the quarantines of this server's judgement; another one's are for that to end."""
+        """Return the quarantines of this server's judgement; another one's are for that to end.
+
+        In a group all judge by the same counts, and whoever gives orders takes over what was ordered.
+        """
         found = self._quarantined()
+        if self._leading is not None:
+            return found
         return {host: one for host, one in found.items() if not self._orders.is_of_another(host)}
 
     def _note_endings_by_hand(self, now: float) -> None:
         """Overrule what stands against hosts whose quarantine somebody has ended or replaced."""
         for host in self._imposed - self._quarantined().keys():
+            if self._orders.ended_by(host) == REPUTATION:
+                continue  # by the judgement of another server of the group
             standings = self.standings.get(host[0])
             reason = "its quarantine was ended by hand"
             # All that ask for one: else the next does the same again at once.
@@ -320,6 +364,9 @@ class ReputationService:
         self._imposed &= self._mine().keys()
 
     async def _quarantine(self, judged: Mapping[str, Zone], now: float) -> None:
+        if self._leading is not None and not self._leading.leads:
+            self._imposed = set(self._mine())
+            return
         wanted = {
             (name, host): (str(cause), one)
             for name, zone in judged.items()
@@ -339,7 +386,10 @@ class ReputationService:
                 plan[host] = ForcedState(Forced.QUARANTINED, text, REPUTATION, since, None, one.badness)
         for host, state in plan.items():
             why = "it is over" if state is None else state.reason
-            await self._orders.apply(OverridePlan({host: state}), REPUTATION, why, dry_run=False, yes=True)
+            rule = "it is over" if state is None else wanted[host][0]
+            name = order_id(rule, host, now, self._orders.counter(host))
+            plan_ = OverridePlan({host: state})
+            await self._orders.apply(plan_, REPUTATION, why, dry_run=False, yes=True, id=name)
         self._imposed = set(self._mine())
 
     def _text(self) -> str:

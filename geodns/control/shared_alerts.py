@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 
 from geodns.control.alert_service import Alert
+from geodns.control.peers import MAX_OFFSET
 from geodns.control.shared_view import Lone, SharedView
 from geodns.health.quorum_standing import TwoDefinitions
 
@@ -21,6 +22,7 @@ def shared_alerts(
     definitions: Sequence[TwoDefinitions],
     unsigned: bool,
     last_bad: str,
+    clock: float = 0.0,
 ) -> Iterator[Alert]:
     """Return what operators should know.
 
@@ -32,6 +34,7 @@ def shared_alerts(
         definitions: checks that servers define otherwise.
         unsigned: whether whoever may write to Redis is believed.
         last_bad: the last value that was skipped.
+        clock: seconds that this server's clock is ahead of Redis'.
 
     """
     if away > AWAY:
@@ -54,6 +57,14 @@ def shared_alerts(
     for one in doubled:
         text = f"two live servers say that they are {one}: give each its own `node`; neither votes until then"
         yield Alert(("shared doubled", one), text, kind="peer", level=logging.ERROR)
+    if abs(clock) > MAX_OFFSET:
+        way = "ahead of" if clock > 0 else "behind"
+        text = (
+            f"shared: the clock of {node} is {abs(clock):,.0f} s {way} that of {view.store}: let NTP set both"
+        )
+        yield Alert(
+            "shared clock", text, kind="peer", resolved=f"the clock of {node} is right again", grade=way
+        )
     if unsigned:
         text = (
             "shared: without secret_file whoever may write to that Redis can take hosts out: write the same "

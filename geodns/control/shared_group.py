@@ -7,12 +7,15 @@ from geodns.control.cluster import Cluster
 from geodns.control.order_service import OrderService
 from geodns.control.peer_service import PeerService
 from geodns.control.persistence import Persistence
+from geodns.control.reputation_service import ReputationService
 from geodns.control.shared_order_service import OrderLink, SharedOrders
 from geodns.control.shared_parts import LinkMaker
+from geodns.control.shared_program_service import SharedPrograms
 from geodns.control.shared_service import SharedService
 from geodns.control.shared_signal_service import SharedSignals, SumLink
 from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
+from geodns.control.warmup_service import WarmupService
 from geodns.errors import StartError
 from geodns.model.shared import SharedSettings
 from geodns.storage.event_log import EventLog
@@ -31,6 +34,8 @@ def join_group(
     persistence: Persistence,
     events: EventLog,
     make_link: LinkMaker | None = None,
+    *,
+    judges: tuple[WarmupService, ReputationService],
 ) -> SharedService:
     """Return the service of a group, which orders and counts of mail go over as well.
 
@@ -53,6 +58,14 @@ def join_group(
     service.share_orders_by(SharedOrders(orders, link, lambda: service.nodes, known, service.beat))
     sums = SharedSignals(signals, cast(SumLink, service.link), settings.node, service.publish_sums)
     service.share_sums_by(sums)
+    service.run_too(sums.run)
+    programs = SharedPrograms(
+        settings.node, lambda: service.nodes, lambda: service.connected, service.publish_sums
+    )
+    service.share_sums_by(programs)
+    service.show_sums(sums.counts, lambda: programs.leader)
+    for one in judges:
+        one.lead_by(programs)
     service.know_by(peers.roll)
 
     def tells_time(tells: bool) -> None:

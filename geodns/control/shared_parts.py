@@ -45,13 +45,10 @@ class OrdersOfGroup(Protocol):
 
 
 class SumsOfGroup(Protocol):
-    """The part that shares counts of mail."""
+    """A part that shares counts of mail, or what is told beside them."""
 
     def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
         """Take sums that are in the store, as `SharedEvents.on_sums`."""
-
-    async def run(self) -> None:
-        """Tell own sums and take others' for ever."""
 
 
 LinkMaker = Callable[[SharedSettings, str, SharedEvents], SharedConnection]

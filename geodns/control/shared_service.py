@@ -9,7 +9,8 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -21,7 +22,7 @@ from geodns.control.persistence import Persistence
 from geodns.control.shared_alerts import shared_alerts
 from geodns.control.shared_parts import LinkMaker, OrdersOfGroup, SharedConnection, SumsOfGroup
 from geodns.control.shared_verdicts import SharedVerdicts
-from geodns.control.shared_view import SharedView
+from geodns.control.shared_view import CountsOfServer, SharedView
 from geodns.control.verdict_service import VerdictService
 from geodns.health.quorum import Quorum
 from geodns.health.quorum_standing import (
@@ -125,7 +126,10 @@ class SharedService:
         self._bad: tuple[int, float] = (0, float("-inf"))
         """How many values were skipped, and when the last one was."""
         self._zones: tuple[object, dict[str, ZoneContent]] = (None, {})
-        self._sums: SumsOfGroup | None = None
+        self._sums: list[SumsOfGroup] = []
+        self._counts: Callable[[], Mapping[str, CountsOfServer]] = dict
+        self._leader: Callable[[], str] = lambda: self.node
+        self._works: list[Callable[[], Coroutine[Any, Any, None]]] = []
         verdicts.agree_by(self.verdicts)
 
     # --- wiring -----------------------------------------------------------------------------------------
@@ -142,18 +146,23 @@ class SharedService:
         self._tells_time = subscriber
 
     def share_sums_by(self, sums: SumsOfGroup) -> None:
-        self._sums = sums
+        self._sums.append(sums)
+
+    def show_sums(
+        self, counts: Callable[[], Mapping[str, CountsOfServer]], leader: Callable[[], str]
+    ) -> None:
+        """Show whose counts of mail are in the totals, and whose programs give orders."""
+        self._counts, self._leader = counts, leader
+
+    def run_too(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something along with the link."""
+        self._works.append(work)
 
     def publish_sums(self, changes: Mapping[str, JsonValue]) -> bool:
         """Write own sums soon; return False while it is not known yet with which epoch."""
         if self._confirmed and changes:
             self._link.publish_sums(self.epoch, changes)
         return self._confirmed
-
-    @property
-    def leads(self) -> bool:
-        """Whether programs here give orders: at the heard server with the lowest node, or without others."""
-        return not self.connected or all(self.node < node for node in self._quorum.nodes)
 
     @property
     def link(self) -> SharedConnection:
@@ -184,7 +193,7 @@ class SharedService:
                 self._beat_for_ever(),
                 self._tick_for_ever(),
                 *(() if self._orders is None else (self._orders.run(),)),
-                *(() if self._sums is None else (self._sums.run(),)),
+                *(work() for work in self._works),
             )
         ]
         for task in self._running:
@@ -314,8 +323,8 @@ class SharedService:
 
     def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
         """Hand other servers' sums on."""
-        if self._sums is not None:
-            self._sums.on_sums(node, changes)
+        for one in self._sums:
+            one.on_sums(node, changes)
 
     def on_state(self, state: LinkState) -> None:
         """Take that the link works, or does not."""
@@ -325,13 +334,16 @@ class SharedService:
             self.beat()
         elif self._confirmed and state.epoch_there > self.epoch and not state.twin:
             self._raise_epoch(state.epoch_there + 1)
-        self._quorum.connected(state.connected, time.monotonic())
+        # A new epoch may have ended what was the matter, and told so by now.
+        self._quorum.connected(self._link.state.connected, time.monotonic())
         self._soon()
 
     def _raise_epoch(self, epoch: int) -> None:
         """Let our votes have another epoch, and be written with it."""
         if epoch != self.epoch:
             self.epoch = self._quorum.epoch = epoch
+            # At once, and without votes: the older epoch's are refused, which itself ends the connection.
+            self._link.publish_votes(epoch, {})
             self._quorum.republish()
         self._persistence.keep_note(NOTE, str(epoch))
         self._running.append(asyncio.get_running_loop().create_task(self._persistence.written()))
@@ -360,6 +372,8 @@ class SharedService:
             votes=quorum.counts,
             lags=dict(self._link.lags),
             bad=dict(state.bad),
+            signals=self._counts(),
+            programs=self._leader(),
         )
 
     def alerts(self) -> Iterator[Alert]:
@@ -374,11 +388,12 @@ class SharedService:
             definitions=self._definitions,
             unsigned=self._unsigned,
             last_bad=state.last_bad,
+            clock=state.clock_offset or 0.0,
         )
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 16 else 0
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= 16 else 0
 
 
 def _report_end(task: "asyncio.Task[None]") -> None:

@@ -9,12 +9,13 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from pydantic import JsonValue
 
+from geodns.control.shared_view import CountsOfServer
 from geodns.control.signal_intake import Batch, Judged
 from geodns.control.signal_service import SignalService
 from geodns.control.signal_sharing import AwayError
@@ -37,7 +38,7 @@ from geodns.storage.shared_sums import (
     steps_for,
     sums_json,
 )
-from geodns.storage.signal_file import Change, SignalFile, Taken
+from geodns.storage.signal_file import SignalChange, SignalFile, Taken
 from geodns.storage.signal_rows import Counts
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 TELL_EVERY = 5.0
 """Seconds in which what is counted is told together."""
 HEARD_EVERY = 60.0
-"""Seconds from one telling of when hosts were heard to the next."""
+"""Seconds from one telling of when hosts were heard, and looking for what is too old, to the next."""
 TRY_EVERY = 2.0
 AT_ONCE = 20
 """Fields of other servers that are taken at a time."""
@@ -65,23 +66,10 @@ class SumLink(Protocol):
     async def settle_batch(self, batch: str, accepted: int | None) -> None: ...
 
 
-class CountsOfServer(NamedTuple):
-    """What is in the totals of a server.
-
-    Attributes:
-        told: when it told sums last, in seconds since the epoch; None: not since this server started.
-        today: first attempts of today (UTC) that it has counted.
-
-    """
-
-    told: float | None
-    today: int
-
-
 class _Found(NamedTuple):
     """What fields of other servers come to."""
 
-    changes: list[Change]
+    changes: list[SignalChange]
     marks: list[tuple[str, int, Mapping[HostKey, Marks]]]
     heard: dict[HostKey, float]
 
@@ -115,6 +103,8 @@ class SharedSignals:
         self._under_way: Counter[str] = Counter()
         self._open: dict[str, None] = {}
         """Claims of ours that are to be settled."""
+        self._ended = asyncio.Event()
+        """Set once there is one more."""
         self._due: dict[Slot, set[int] | None] = {}
         """Buckets to tell, by step; None: all."""
         self._since: float | None = None
@@ -126,7 +116,7 @@ class SharedSignals:
         self._peer_marks: dict[tuple[str, int], dict[HostKey, Marks]] = {}
         """As others told them last, by node and begin."""
         self._heard: dict[HostKey, float] = {}
-        self._heard_due = 0.0
+        self._heard_at = float("-inf")
         self._inbox: dict[tuple[str, str], JsonValue] = {}
         self._news = asyncio.Event()
         self._told: dict[str, float] = {}
@@ -139,9 +129,9 @@ class SharedSignals:
         await self._begin()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._take_for_ever())
+            group.create_task(self._settle_for_ever())
             while True:
                 await self._tell()
-                await self._settle()
                 await asyncio.sleep(TELL_EVERY)
 
     async def _begin(self) -> None:
@@ -207,6 +197,15 @@ class SharedSignals:
             if not self._under_way[batch]:
                 del self._under_way[batch]
                 self._open[batch] = None
+                self._ended.set()
+
+    async def _settle_for_ever(self) -> None:
+        while True:
+            self._ended.clear()
+            await self._settle()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TELL_EVERY):
+                    await self._ended.wait()
 
     async def _settle(self) -> None:
         """Say of our claims that they are counted, or release them: so that the sender's retry counts."""
@@ -254,17 +253,19 @@ class SharedSignals:
                 counts = await self._signals.with_file(partial(_own, slot))
                 values = await self._signals.at_desk(partial(_values, slot, buckets, counts, marks))
             except StoreError:
-                self._due.setdefault(slot, buckets)
+                more = self._due.get(slot, set())
+                self._due[slot] = None if buckets is None or more is None else buckets | more
                 return
             self._there |= values.keys()
             self._publish(values)
-        self._forget(now)
-        if now >= self._heard_due and self._heard:
-            self._heard_due = now + HEARD_EVERY
+        if not 0 <= now - self._heard_at < HEARD_EVERY:
+            self._heard_at = now
+            self._forget(now)
             by: dict[int, dict[HostKey, float]] = {}
             for host, at in self._heard.items():
                 by.setdefault(bucket_of(host), {})[host] = at
-            self._publish({heard_field(bucket): heard_json(some) for bucket, some in by.items()})
+            if by:
+                self._publish({heard_field(bucket): heard_json(some) for bucket, some in by.items()})
 
     def _forget(self, now: float) -> None:
         """Take away what the longer steps tell."""
@@ -309,7 +310,7 @@ class SharedSignals:
         now = time.time()
         found = []
         for (node, field), content in fields:
-            changes: list[Change] = []
+            changes: list[SignalChange] = []
             marks: list[tuple[str, int, Mapping[HostKey, Marks]]] = []
             heard: dict[HostKey, float] = {}
             try:

@@ -33,6 +33,19 @@ class Lone(NamedTuple):
         )
 
 
+class CountsOfServer(NamedTuple):
+    """What is in the totals of a server.
+
+    Attributes:
+        told: when it told sums last, in seconds since the epoch; None: not since this server started.
+        today: first attempts of today (UTC) that it has counted.
+
+    """
+
+    told: float | None
+    today: int
+
+
 class SharedView(NamedTuple):
     """How things stand among the servers of a group.
 
@@ -49,6 +62,8 @@ class SharedView(NamedTuple):
         votes: how many addresses each server has told of, by node.
         lags: milliseconds from the others' last votes to here, by node.
         bad: values that were skipped, by reason.
+        signals: whose counts of mail are in the totals, by node.
+        programs: the server whose programs give orders.
 
     """
 
@@ -67,3 +82,5 @@ class SharedView(NamedTuple):
     votes: Mapping[str, int]
     lags: Mapping[str, float]
     bad: Mapping[str, int]
+    signals: Mapping[str, CountsOfServer]
+    programs: str

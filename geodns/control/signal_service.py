@@ -13,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.figures_service import FiguresService
 from geodns.control.metrics import Metrics
+from geodns.control.signal_figures import Figures, MailStep, ZoneFigures, figures_of, steps_of
 from geodns.control.signal_intake import (
     PER_HOST,
     Batch,
@@ -30,11 +31,9 @@ from geodns.control.signal_intake import (
 from geodns.control.signal_sharing import BusyError, SignalSharing
 from geodns.control.wall_clock import WallClock, since_boot
 from geodns.errors import Problem, StoreError, printable
-from geodns.model.mail import About, MailKey, MailKind, MailTally
+from geodns.model.mail import About, MailKey, MailTally
 from geodns.model.state import HostKey
-from geodns.signals import delays
 from geodns.signals.mail_window import (
-    DAY,
     FIVE,
     HOUR,
     KEPT,
@@ -43,15 +42,13 @@ from geodns.signals.mail_window import (
     MailWindow,
     Mark,
     begin_of,
-    spans,
-    tally,
 )
 from geodns.signals.replies import Replies
 from geodns.signals.reply_shapes import Shapes
 from geodns.signals.text_rules import TextRules
 from geodns.storage.database import DamagedError
 from geodns.storage.event_log import EventLog
-from geodns.storage.signal_file import COUNTS_KEPT, DELAYS_KEPT, MAX_AT, Change, SignalFile, Taken
+from geodns.storage.signal_file import MAX_AT, SignalChange, SignalFile, Taken
 
 log = logging.getLogger(__name__)
 
@@ -65,41 +62,6 @@ TRY_EVERY = 2.0
 T = TypeVar("T")
 OnReport = Callable[[frozenset[HostKey], frozenset[HostKey]], None]
 """Called with the hosts that a batch speaks of, and with those of which it counts first attempts."""
-
-
-class Figures(NamedTuple):
-    """What became of a host's mail to one provider.
-
-    Attributes:
-        undated: events of mail of which it is not known when it came in.
-        delay_p50: seconds within which half of the mail was delivered; None: not known.
-        delay_p95: seconds within which nearly all was.
-
-    """
-
-    tally: MailTally
-    undated: int
-    delay_p50: float | None
-    delay_p95: float | None
-
-
-class MailStep(NamedTuple):
-    """What became of a host's mail that came in within a step of so many seconds that begins at a time.
-
-    Attributes:
-        undated: events of mail of which it is not known when it came in.
-
-    """
-
-    host: str
-    step: int
-    at: int
-    tally: MailTally
-    undated: int
-
-
-ZoneFigures = Mapping[str, Mapping[str, Figures]]
-"""By host and provider."""
 
 
 class SignalService:
@@ -242,7 +204,7 @@ class SignalService:
         """Whether the clock can be believed."""
         return self._clock.steady
 
-    def add(self, changes: Iterable[Change]) -> None:
+    def add(self, changes: Iterable[SignalChange]) -> None:
         """Count what other servers have counted; it is on disk."""
         for one in changes:
             if one.at + one.step > time.time() - KEPT[one.step]:
@@ -446,26 +408,7 @@ class SignalService:
         return await asyncio.get_running_loop().run_in_executor(self._reader, read)
 
     def _figures(self, zone: str, start: float, end: float) -> dict[str, dict[str, Figures]]:
-        file = self._file
-        if file is None:
-            return {}
-        counts: dict[tuple[str, str], list[tuple[MailKind, int]]] = {}
-        for step, begin, last in spans(start, end, COUNTS_KEPT, time.time()):
-            for (_, host), _, some in file.all_counts(step, begin, last, zone):
-                for (_, provider, kind), number in some.items():
-                    counts.setdefault((host, provider), []).append((kind, number))
-        bins: dict[tuple[str, str], list[delays.Bins]] = {}
-        kept = DELAYS_KEPT if end - start <= 2 * DAY else {DAY: DELAYS_KEPT[DAY]}
-        for step, begin, last in spans(begin_of(min(kept), start), end, kept, time.time()):
-            for (_, host), _, found in file.delays(step, begin, last, zone):
-                for provider, one in found.items():
-                    bins.setdefault((host, provider), []).append(one)
-        figures: dict[str, dict[str, Figures]] = {}
-        for (host, provider), some_kinds in counts.items():
-            took = delays.quantiles(delays.merged(bins.get((host, provider), ())), 0.5, 0.95)
-            undated = sum(number for kind, number in some_kinds if not kind.dated)
-            figures.setdefault(host, {})[provider] = Figures(tally(some_kinds), undated, *took)
-        return figures
+        return {} if self._file is None else figures_of(self._file, zone, start, end, time.time())
 
     async def steps(
         self, zone: str, hosts: Collection[str], spans: Sequence[tuple[int, int, int]]
@@ -486,15 +429,6 @@ class SignalService:
     def _steps(
         self, zone: str, hosts: Collection[str], spans: Sequence[tuple[int, int, int]]
     ) -> list[MailStep]:
-        file = self._file
-        if file is None:
+        if self._file is None:
             raise StoreError("signals of mail are not read yet")
-        kinds: dict[tuple[str, int, int], list[tuple[MailKind, int]]] = {}
-        for step, begin, end in spans:
-            for (_, host), at, some in file.all_counts(step, begin, end, zone, hosts):
-                of = kinds.setdefault((host, step, at), [])
-                of += [(kind, number) for (_, _, kind), number in some.items()]
-        return [
-            MailStep(*key, tally(some), sum(number for kind, number in some if not kind.dated))
-            for key, some in kinds.items()
-        ]
+        return steps_of(self._file, zone, hosts, spans)

@@ -13,6 +13,7 @@ from geodns.config.times import timestamp
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.persistence import Persistence
+from geodns.control.program_orders import Leading
 from geodns.control.wall_clock import WallClock, since_boot
 from geodns.control.worker_service import WorkerService
 from geodns.errors import NotFoundError, UsageError
@@ -114,7 +115,14 @@ class WarmupService:
         self._kept = float("-inf")
         self._hours: dict[PoolKey, dict[int, int]] = {}
         """Messages of each pool whose hosts are all counted, by hour."""
+        self._leading: Leading | None = None
+        self._adopted: dict[HostKey, WarmupStage] = {}
+        """Where orders at other servers have put hosts."""
         self.hosts: dict[HostKey, WarmingHost] = {}
+
+    def lead_by(self, leading: Leading) -> None:
+        """Move days only where this server's programs give orders; else take the stages of who does."""
+        self._leading = leading
 
     def look(self) -> bool:
         """Take the time and what was sent; return whether any share is bounded otherwise than before.
@@ -141,6 +149,8 @@ class WarmupService:
         left = {host: one for host, one in self._stages.items() if now - one.active < IDLE}
         self._stages = {**left, **known}
         self._report(before)
+        if self._leading is not None and self._leading.leads:
+            self._leading.tell_stages(known)
         if unset - self._kept >= KEEP_EVERY or _days(before) != _days(self.hosts):
             self._kept = unset
             self._persistence.keep_warmups(self._stages)
@@ -169,8 +179,23 @@ class WarmupService:
             return
         stage = self._stages.get(host)
         seen = self._sending(zone, host, dealt, stage, now)
-        stage = step(plan, stage, seen, now, elapsed, steady=self._clock.steady)
+        led = self._led(host, plan)
+        stage = led or step(plan, stage, seen, now, elapsed, steady=self._clock.steady)
         self._show(host, plan, stage, seen, now)
+
+    def _led(self, host: HostKey, plan: Warmup) -> WarmupStage | None:
+        """Return where a host stands by what other servers say; None: it is for this one to say."""
+        if self._leading is None:
+            return None
+        found = self._leading.ordered(host)
+        if self._leading.leads:
+            if found is self._adopted.get(host):
+                return None
+            if found is not None:
+                self._adopted[host] = found
+        elif found is None:
+            found = self._leading.stages().get(host)
+        return found if found is not None and found.start == plan.start else None
 
     def _show(self, host: HostKey, plan: Warmup, stage: WarmupStage, seen: Sending, now: float) -> None:
         ceiling, why = ceiling_of(plan, stage, seen, now), held(plan, stage, seen, now)
@@ -296,6 +321,9 @@ class WarmupService:
             author=order.author,
         )
         self._stages[host] = stage
+        if self._leading is not None:
+            self._leading.tell_order(host, stage)
+            self._adopted[host] = stage
         self._show(host, one.plan, stage, one.seen, now)
         self._persistence.keep_warmups(self._stages)
         words = f"skip-to {order.day}" if order.day else str(order.verb)

@@ -65,7 +65,7 @@ class QueryLogBatch(NamedTuple):
     dropped: int
 
 
-class Heartbeat(NamedTuple):
+class WorkerHeartbeat(NamedTuple):
     """A worker that has had nothing else to say for a while."""
 
     worker: str
@@ -125,7 +125,7 @@ Message = (
     | TableApplied
     | CountsReport
     | QueryLogBatch
-    | Heartbeat
+    | WorkerHeartbeat
     | ProviderAsked
     | RouteCounts
 )

@@ -16,11 +16,11 @@ from geodns.responder.table_changes import TableDelta, TableReplica, outdated
 from geodns.responder.worker_state import WorkerState
 from geodns.serve.frames import (
     CountsReport,
-    Heartbeat,
     Message,
     QueryLogBatch,
     Stream,
     TableApplied,
+    WorkerHeartbeat,
     pack_message,
     unpack_change,
 )
@@ -173,7 +173,7 @@ class TableFollower:
             else:
                 self._count()
                 if now - self._said >= HEARTBEAT:
-                    self.tell(Heartbeat(self.name))
+                    self.tell(WorkerHeartbeat(self.name))
         return now + PULSE
 
     def finish(self) -> None:

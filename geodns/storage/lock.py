@@ -3,11 +3,14 @@
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from geodns.errors import StartError, StoreError
 
 LOCK_NAME = "lock"
+ORPHANS = 5.0
+"""Seconds in which the processes of a killed server end."""
 
 
 def make_state_directory(directory: Path) -> None:
@@ -60,7 +63,7 @@ def lock_state(directory: Path) -> StateLock:
             undo.callback(os.close, file)
             folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             undo.callback(os.close, folder)
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
             _lock_folder(folder)
         except BlockingIOError as error:
             raise StartError(
@@ -74,6 +77,23 @@ def lock_state(directory: Path) -> StateLock:
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
     return StateLock(file, folder)
+
+
+def _lock(file: int) -> None:
+    """Lock the file; where its holder was killed, wait for those that it forked: they end by themselves."""
+    end = time.monotonic() + ORPHANS
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if _holder_lives(file) or time.monotonic() >= end:
+                raise
+            time.sleep(0.05)
+
+
+def _holder_lives(file: int) -> bool:
+    found = os.pread(file, 32, 0).decode("ascii", "replace").strip()
+    return not found.isdigit() or Path(f"/proc/{found}").exists()
 
 
 def _lock_folder(folder: int) -> None:

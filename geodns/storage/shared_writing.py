@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import JsonValue
 
 from geodns.model.shared import AddressVote, Heartbeat, SharedOrder
-from geodns.storage.shared_books import Book, number_of
-from geodns.storage.shared_client import RefusedError, Troubles
+from geodns.storage.shared_books import MAX_NUMBER, Book, number_of
+from geodns.storage.shared_client import RuleRefusalError, Troubles
 from geodns.storage.shared_messages import (
     MAX_FIELD,
     MAX_FIELDS,
@@ -123,6 +123,7 @@ class SharedWriter:
         self._votes_wait.clear()
         self._lost.clear()
         self.votes = Book(epoch)
+        self.troubles.note("votes", "")  # it was of the votes that nobody will write any more
 
     # ----- what the store has of it
 
@@ -151,7 +152,8 @@ class SharedWriter:
             self._wake.set()
 
     def saw_epoch(self, epoch: int) -> None:
-        self.epoch_there = max(self.epoch_there, epoch)
+        if epoch <= MAX_NUMBER:
+            self.epoch_there = max(self.epoch_there, epoch)
 
     # ----- writing
 
@@ -289,7 +291,7 @@ class SharedWriter:
             self.saw_epoch(number_of(epoch))
             self.number = max(self.number, number_of(number))
             if self.epoch_there > self.epoch:
-                raise RefusedError(f"the store has a later epoch of {self._node}")
+                raise RuleRefusalError(f"the store has a later epoch of {self._node}")
         return bool(taken)
 
     async def _write_orders(self) -> None:
@@ -302,7 +304,7 @@ class SharedWriter:
             if self._orders_wait.get(field) is order:
                 del self._orders_wait[field]
             if status == FULL:
-                raise RefusedError(TOO_MANY)
+                raise RuleRefusalError(TOO_MANY)
 
     async def put(self, order: SharedOrder, expected: str | None) -> tuple[int, SharedOrder | None, bytes]:
         """Put an order; return `TAKEN` or why not, what is there now, and the revision of the zone.

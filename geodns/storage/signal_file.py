@@ -60,7 +60,7 @@ CREATE TABLE IF NOT EXISTS peer_counts (step INT NOT NULL, at INT NOT NULL, zone
 """
 
 
-class Change(NamedTuple):
+class SignalChange(NamedTuple):
     """What to add to a host's counts of a step."""
 
     host: HostKey
@@ -141,7 +141,7 @@ class SignalFile(Database):
         """Return the batches that were claimed and not settled."""
         return [batch for (batch,) in self._read("SELECT batch FROM claim") if isinstance(batch, str)]
 
-    def take_peer(self, node: str, step: int, at: int, counts: PeerStep, now: float) -> list[Change]:
+    def take_peer(self, node: str, step: int, at: int, counts: PeerStep, now: float) -> list[SignalChange]:
         """Keep what another server has counted in a step; return what that changes, in longer steps too.
 
         Until the other server says what a longer step comes to, that is the sum of its shorter ones here.
@@ -149,7 +149,7 @@ class SignalFile(Database):
         """
         if at + step <= now - COUNTS_KEPT[step] + DAY:
             return []
-        changes: list[Change] = []
+        changes: list[SignalChange] = []
         with self._transaction("NORMAL") as database:
             for host, some in counts.items():
                 before = _peer_row(database, (step, at, *host), node)
@@ -157,7 +157,7 @@ class SignalFile(Database):
                 if before is not None and before[0] and not delta:
                     continue
                 _put_peer(database, (step, at, *host), node, whole=True, counts=some)
-                changes.append(Change(host, step, at, delta))
+                changes.append(SignalChange(host, step, at, delta))
                 for longer in sorted(one for one in COUNTS_KEPT if one > step):
                     slot = longer, at // longer * longer, *host
                     known = _peer_row(database, slot, node)
@@ -166,7 +166,7 @@ class SignalFile(Database):
                     total = {} if known is None else known[1]
                     _add(total, delta)
                     _put_peer(database, slot, node, whole=False, counts=total)
-                    changes.append(Change(host, longer, slot[1], delta))
+                    changes.append(SignalChange(host, longer, slot[1], delta))
         return changes
 
     def save_heard(self, heard: Mapping[HostKey, float]) -> None:

@@ -7,8 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from geodns.api.peer import MOST_ZONES
-from geodns.api.schemas import PeerStatusJson
-from geodns.api.schemas_peers import PeerJson, PeerStatesJson
+from geodns.api.schemas_peers import PeerJson, PeerStatesJson, PeerStatusJson
 from geodns.api.status import status
 from geodns.control import peers
 from geodns.control.known_peers import KnownPeer

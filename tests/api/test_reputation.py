@@ -12,7 +12,7 @@ import pytest
 from geodns.api.reputation import reputation_json
 from geodns.api.schemas_reputation import ReputationHostJson
 from geodns.control.figures_service import FiguresService
-from geodns.control.signal_service import Figures
+from geodns.control.signal_figures import Figures
 from geodns.errors import StoreError
 from geodns.model.mail import About, MailEvent, MailTally
 from geodns.model.reputation import ReputationAction

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from pydantic import TypeAdapter
 
-from geodns.api.schemas import StatusJson
+from geodns.api.schemas_status import StatusJson
 from geodns.api.status import status
 from geodns.health import quorum_lasting, quorum_merging
 from tests.sample_zones import NAME

@@ -25,6 +25,8 @@ SHARED: dict[str, Any] = {
     "alone_count": 0,
     "tied": 0,
     "skipped": {},
+    "signals": {"ns1": {"told": None, "today": 1200}, "ns2": {"told": None, "today": 7}},
+    "programs": "ns1",
 }
 LONE = {
     "server": "ns2",
@@ -58,6 +60,7 @@ def test_who_is_heard_is_shown(fake: Answering) -> None:
         "  ns2 alone says down of mta1.out.example.com (smtp [192.0.2.11]:25): connection refused",
         "  and so of 2 addresses more",
         "  evenly divided on addresses: 2",
+        "  counts of mail today: ns1 1,200, ns2 7; programs' orders come from ns1",
         "  skipped values: 1 not signed",
     ]
 

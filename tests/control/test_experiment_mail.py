@@ -13,7 +13,7 @@ from geodns.control.experiment_mail import (
     steps_of,
     without,
 )
-from geodns.control.signal_service import MailStep
+from geodns.control.signal_figures import MailStep
 from geodns.model.mail import MailEvent, MailTally
 from tests.control.test_experiments import experiment
 

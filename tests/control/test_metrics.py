@@ -202,6 +202,8 @@ def _share(rig: Rig) -> None:
         votes={"ns2": 3},
         lags={"ns2": 1.0},
         bad={"not signed": 1},
+        signals={},
+        programs="ns1",
     )
     shared = cast(Any, SimpleNamespace(view=lambda: view))
     for one in rig.services.metrics.registry._collector_to_names:

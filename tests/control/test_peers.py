@@ -13,8 +13,8 @@ from geodns.control.cluster import Cluster
 from geodns.control.peers import (
     FILES_FOLLOW,
     PROBES_FOLLOW,
+    ConditionAges,
     HostList,
-    Lasting,
     PeerDifference,
     PeerReport,
     Topic,
@@ -196,7 +196,7 @@ def test_what_lasts_is_told_and_hosts_of_a_zone_as_one() -> None:
         PeerDifference(Topic.VERDICTS, ZONE, "host mta0 …", "mta0", "are down there"),
         *(PeerDifference(Topic.VERDICTS, ZONE, "…", f"mta{one}", "are down here") for one in range(1, 9)),
     ]
-    lasting = Lasting()
+    lasting = ConditionAges()
 
     def told(now: float) -> list[tuple[Topic, str, float]]:
         lasting.look([one.key for one in some], now)

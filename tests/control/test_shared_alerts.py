@@ -30,6 +30,8 @@ GOOD = SharedView(
     votes={},
     lags={},
     bad={},
+    signals={},
+    programs="ns1",
 )
 LONE = Lone("ns3", "down", "[192.0.2.11]:25", "smtp", ((NAME, "mta1"),), "connection refused")
 OTHER = LONE._replace(address="[192.0.2.12]:25", hosts=((NAME, "mta2"), (NAME, "mta3")), why="")
@@ -76,6 +78,11 @@ CASES = {
         {"bad": {"a": 2, "b": 1}},
         {"last_bad": "orders: b"},
         ["shared: 3 values were skipped, the last one orders: b"],
+    ),
+    "clock": Case(
+        {},
+        {"clock": -3600.4},
+        ["shared: the clock of ns1 is 3,600 s behind that of Redis 7.0.15: let NTP set both"],
     ),
     "tied": Case(
         {"tied": 1}, {}, ["the servers are evenly divided on 1 address: what was served before stays"]

@@ -36,6 +36,20 @@ def test_one_server_alone_takes_no_host_out(group: Group) -> None:
     asyncio.run(go())
 
 
+def test_a_later_epoch_in_the_store_ends_no_votes_for_good(group: Group) -> None:
+    async def go() -> None:
+        async with group.of("ns1", "ns2") as (first, _):
+            # The votes of the older epoch were refused, as after a second server under its node.
+            first.link.set(connected=False, why="a later epoch", epoch_there=7)
+            await until(lambda: group.store.votes["ns1"][0] == 8)
+            first.link.connect()
+            key = first.target().shared_key
+            await until(lambda: group.store.votes["ns1"][1].get(key))
+            assert group.store.votes["ns1"][0] == 8
+
+    asyncio.run(go())
+
+
 def test_two_of_three_take_a_host_out_of_all_and_bring_it_back(group: Group) -> None:
     async def go() -> None:
         async with group.of(*THREE) as members:
@@ -170,6 +184,25 @@ def test_what_is_the_matter_is_told(group: Group, monkeypatch: pytest.MonkeyPatc
             first.link.cut()
             first.link.state = first.link.state.__class__(why="connection refused", since=-60.0)
             assert any("connection refused: this server judges" in one for one in first.alerts())
+
+    asyncio.run(go())
+
+
+def test_a_wrong_clock_is_a_warning_and_nothing_else(group: Group) -> None:
+    async def go() -> None:
+        async with group.of(*THREE) as (first, second, third):
+            third.link.set(clock_offset=7200.0)
+            beat = third.link.beats[-1]
+            later = beat.model_copy(update={"at": beat.at + 7200.0, "seq": third.shared._quorum.seq})
+            for one in (first, second):
+                one.shared.on_beat(later, 7200.0)
+            text = "the clock of ns3 is 7,200 s ahead of that of Redis 7.0.15"
+            assert any(text in one for one in third.alerts())
+            assert [*first.alerts(), *second.alerts()] == []
+            for one in (first, third):
+                one.probe("mta1", FAILURE)
+            for one in (first, second, third):
+                await until(lambda: one.state() is DOWN)  # noqa: B023
 
     asyncio.run(go())
 

@@ -11,7 +11,7 @@ from geodns.control.cluster import Cluster
 from geodns.control.metrics import Metrics
 from geodns.control.worker_service import WorkerService
 from geodns.responder.worker_state import Counts
-from geodns.serve.frames import CountsReport, Heartbeat, Message, WorkerExited, WorkerStarted
+from geodns.serve.frames import CountsReport, Message, WorkerExited, WorkerHeartbeat, WorkerStarted
 from geodns.serve.plan import ControlContext
 from geodns.storage.event_log import EventLog
 from tests.sample_zones import NAME
@@ -82,7 +82,10 @@ def test_all_who_subscribe_hear_everything_whatever_the_others_do(
     heard: list[Message] = []
     workers.subscribe(broken)
     workers.subscribe(heard.append)
-    said: list[Message] = [Heartbeat("udp0"), CountsReport("udp0", "udp", Counts({(NAME, 1, 0): 2}, {}))]
+    said: list[Message] = [
+        WorkerHeartbeat("udp0"),
+        CountsReport("udp0", "udp", Counts({(NAME, 1, 0): 2}, {})),
+    ]
     for message in said:
         workers._on_message(message)
     assert heard == said

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from geodns.errors import StartError, StoreError
+from geodns.storage import lock
 from geodns.storage.lock import lock_state
 
 HOLD = """
@@ -95,3 +96,38 @@ def test_a_full_disk_keeps_nobody_from_locking(tmp_path: Path) -> None:
         lock_state(tmp_path).close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+FORKED = """
+import os, pathlib, sys, time
+from geodns.storage.lock import lock_state
+
+lock_state(pathlib.Path(sys.argv[1]))
+if os.fork() == 0:
+    print("locked", flush=True)
+    sys.stdin.read()  # until the test lets go
+    os._exit(0)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "stays"])
+def test_what_a_killed_server_leaves_is_waited_for(
+    ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", FORKED, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"locked\n"
+    child.wait()
+    if ends:
+        monkeypatch.setattr("geodns.storage.lock.time.sleep", lambda _: child.stdin and child.stdin.close())
+        lock_state(tmp_path).close()
+    else:
+        monkeypatch.setattr(lock, "ORPHANS", 0.1)
+        with pytest.raises(StartError, match="is in use"):
+            lock_state(tmp_path)
+        child.stdin.close()
+    child.stdout.close()

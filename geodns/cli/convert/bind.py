@@ -26,7 +26,7 @@ _SUFFIX = re.compile(r"\.(zone|db|hosts|txt|conf|master|signed)$")
 
 
 @dataclass
-class _Found:
+class _FoundRecords:
     """An RRset as the file has it."""
 
     name: dns.name.Name
@@ -86,9 +86,9 @@ def draft_of(file: MasterFile, path: Path, origin: dns.name.Name, ttl: int) -> Z
 
     The caller looks at its problems.
     """
-    found: dict[tuple[dns.name.Name, int], _Found] = {}
+    found: dict[tuple[dns.name.Name, int], _FoundRecords] = {}
     for name, own, rdata, place in file.records:
-        one = found.setdefault((name.canonicalize(), int(rdata.rdtype)), _Found(name, place))
+        one = found.setdefault((name.canonicalize(), int(rdata.rdtype)), _FoundRecords(name, place))
         one.ttls.append(ttl if own is None else own)
         one.rdatas.append((rdata, place))
     apexes = [one for (_, kind), one in found.items() if kind == dns.rdatatype.SOA]
@@ -109,7 +109,7 @@ class _Drafter:
         self,
         path: Path,
         origin: dns.name.Name,
-        found: dict[tuple[dns.name.Name, int], _Found],
+        found: dict[tuple[dns.name.Name, int], _FoundRecords],
         problems: list[Problem],
     ) -> None:
         self._origin = origin
@@ -143,7 +143,7 @@ class _Drafter:
     def _owner(self, name: dns.name.Name) -> str:
         return name.relativize(self._origin).to_text()
 
-    def _soa(self, found: _Found) -> None:
+    def _soa(self, found: _FoundRecords) -> None:
         soa, _ = found.rdatas[0]
         assert isinstance(soa, dns.rdtypes.ANY.SOA.SOA)
         self._draft.record_ttl = min(*found.ttls, MAX_TTL)
@@ -157,7 +157,7 @@ class _Drafter:
         if len({rdata for rdata, _ in found.rdatas}) > 1:
             self._draft.remark("several SOA records: the first is taken", place=found.place)
 
-    def _rrset(self, kind: str, found: _Found) -> None:
+    def _rrset(self, kind: str, found: _FoundRecords) -> None:
         draft, owner = self._draft, self._owner(found.name)
         if max(found.ttls) > MAX_TTL:
             draft.remark(f"{kind} has a TTL over {MAX_TTL}: that is written", place=found.place, owner=owner)
