@@ -334,13 +334,16 @@ class SharedService:
             self.beat()
         elif self._confirmed and state.epoch_there > self.epoch and not state.twin:
             self._raise_epoch(state.epoch_there + 1)
-        self._quorum.connected(state.connected, time.monotonic())
+        # A new epoch may have ended what was the matter, and told so by now.
+        self._quorum.connected(self._link.state.connected, time.monotonic())
         self._soon()
 
     def _raise_epoch(self, epoch: int) -> None:
         """Let our votes have another epoch, and be written with it."""
         if epoch != self.epoch:
             self.epoch = self._quorum.epoch = epoch
+            # At once, and without votes: the older epoch's are refused, which itself ends the connection.
+            self._link.publish_votes(epoch, {})
             self._quorum.republish()
         self._persistence.keep_note(NOTE, str(epoch))
         self._running.append(asyncio.get_running_loop().create_task(self._persistence.written()))
@@ -390,7 +393,7 @@ class SharedService:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 16 else 0
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= 16 else 0
 
 
 def _report_end(task: "asyncio.Task[None]") -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from geodns.storage.shared_messages import BadValueError, field_name
 
 MAX_NAMES = 50_000
+MAX_NUMBER = 2**51
+"""What is above is none that a server reaches: what is not signed may not drive ours out of bounds."""
 
 
 class Book:
@@ -87,7 +89,8 @@ class Names:
 
 def number_of(raw: bytes | None) -> int:
     """Return a number that Redis keeps as text; 0 where it is none."""
-    return int(raw) if raw and len(raw) <= 16 and raw.isdigit() else 0
+    found = int(raw) if raw and len(raw) <= 16 and raw.isdigit() else 0
+    return found if found <= MAX_NUMBER else 0
 
 
 def place_in_log(raw: bytes) -> tuple[int, int]:

@@ -19,11 +19,14 @@ Client = Any
 
 TIMEOUT = 1.0
 """Seconds that a call may take, and a connection to be made."""
+MAX_REPLY = 8 << 20
+"""Bytes of a reply; more is nothing that geodns wrote, and would hold up the whole server."""
 BLOCK = 1.0
 """Seconds that a reading of the log waits; what else is to be read waits for it."""
 _CLUSTER = (
     "this is a Redis Cluster, which geodns does not use: write the URL of a single Redis, or of its Sentinels"
 )
+_HUGE = "{place} has a value of many megabytes in a key of the group, which geodns did not write: delete it"
 _REPLICA = "a read-only replica: write the primary's URL, or redis+sentinel://… where Sentinels choose one"
 
 
@@ -51,6 +54,12 @@ class Clients:
         self.log = self._client(BLOCK + 1.5 * TIMEOUT)
 
     def _client(self, timeout: float) -> Client:
+        client = self._unbounded(timeout)
+        known = client.connection_pool.connection_kwargs
+        known["parser_class"] = _bounded(_HUGE.format(place=self.place))
+        return client
+
+    def _unbounded(self, timeout: float) -> Client:
         try:
             from redis.asyncio import Redis, Sentinel  # noqa: PLC0415 # an extra
             from redis.asyncio.retry import Retry  # noqa: PLC0415
@@ -115,6 +124,28 @@ class Clients:
                     await client.connection_pool.disconnect()
             except Exception as error:  # noqa: BLE001 # it is closed as far as it can be
                 log.debug("closing: %s", error)
+
+
+def _bounded(sentence: str) -> type[Any]:
+    """Return redis-py's parser, which ends the connection where a reply is longer than `MAX_REPLY`."""
+    from redis.asyncio.connection import DefaultParser  # noqa: PLC0415 # an extra
+
+    class Parser(DefaultParser):  # type: ignore[misc, valid-type] # which one it is depends on what is installed
+        taken = 0
+
+        async def read_response(self, *arguments: Any, **options: Any) -> Any:
+            self.taken = 0
+            return await super().read_response(*arguments, **options)
+
+        async def read_from_socket(self) -> Any:
+            before = self._reader.len()
+            done = await super().read_from_socket()
+            self.taken += self._reader.len() - before
+            if self.taken > MAX_REPLY:
+                raise LinkDownError(sentence)
+            return done
+
+    return Parser
 
 
 def _text(value: Any) -> str:

@@ -13,13 +13,13 @@ from geodns.storage.shared_client import BLOCK, Client
 from geodns.storage.shared_link import SharedEvents
 from geodns.storage.shared_messages import MAX_FIELDS, BadValueError, BadValues, Messages, order_field
 from geodns.storage.shared_scripts import NODES
-from geodns.storage.shared_writing import SharedWriter
+from geodns.storage.shared_writing import Script, SharedWriter
 
 READ_EVERY = 30.0
 """Seconds from one reading of everything to the next."""
 REREAD_AFTER = 2.0
 """Seconds between two readings of a hash that differs from what its owner says of it, or cannot be read."""
-SLICE = 250
+SLICE = 100
 """Fields that are taken at a time; the loop goes on between two slices."""
 LARGE_SLICE = 25
 """The same of values that may be large."""
@@ -55,6 +55,7 @@ class SharedReader:
         self.clock_offset: float | None = None
         self.epochs: dict[str, int] = {}
         """Of the other servers' heartbeats."""
+        self._scripts: Mapping[str, Script] = {}
         self._due: dict[bytes, float] = {}
         self._differs: dict[bytes, int] = {}
         self._unread: set[bytes] = set()
@@ -87,17 +88,18 @@ class SharedReader:
 
     # ----- reading
 
-    async def run(self, client: Client, on_read: Callable[[], None]) -> None:
+    async def run(self, client: Client, scripts: Mapping[str, Script], on_read: Callable[[], None]) -> None:
         """Read till cancelled, or till the connection breaks.
 
         Args:
             client: for the log and the rest.
+            scripts: those of `shared_scripts`, by name.
             on_read: called after each reading of everything.
 
         """
+        self._scripts = scripts
         self.reread()
         self.busy = True
-        log = self._messages.key("log")
         while True:
             now = time.monotonic()
             if now >= self._all_due:
@@ -107,17 +109,20 @@ class SharedReader:
             for key in [key for key, at in self._due.items() if at <= now]:
                 await self._read_again(client, key)
             self.busy = False
-            replies = await client.xread({log: self.place}, count=ENTRIES, block=int(BLOCK * 1000))
-            entries = replies.items() if isinstance(replies, dict) else replies
-            self.busy = True
-            for _, taken in entries:
-                await self._take_entries(client, taken)
+            await self._follow(client, int(BLOCK * 1000))
+
+    async def _follow(self, client: Client, block: int | None = None) -> None:
+        """Take what the log tells since, and wait so many milliseconds for it."""
+        replies = await client.xread({self._messages.key("log"): self.place}, count=ENTRIES, block=block)
+        entries = replies.items() if isinstance(replies, dict) else replies
+        self.busy = True
+        for _, taken in entries:
+            await self._take_entries(client, taken)
 
     async def _read_all(self, client: Client) -> None:
         """Read where the log ends, then what it led to: what comes after is told by the log."""
         key = self._messages.key
-        last = await client.hget(key("mark"), "last")
-        self.place = last or b"0-0"
+        self.place = await self._scripts["end"](keys=[key("log")], client=client)
         nodes = {self._node, *self.epochs}
         for raw in (await client.zrange(key("nodes"), 0, -1))[-NODES:]:
             try:
@@ -151,22 +156,37 @@ class SharedReader:
             self._due[key] = time.monotonic() + REREAD_AFTER
 
     async def _slices(
-        self, client: Client, key: bytes, count: int, take: Callable[[Mapping[bytes, bytes]], None]
+        self,
+        client: Client,
+        key: bytes,
+        count: int,
+        take: Callable[[Mapping[bytes, bytes]], None],
+        *,
+        follow: bool = False,
     ) -> set[bytes] | None:
-        """Give all fields to `take`, so many at a time; return their names; None: there are too many."""
+        """Give all fields to `take`, so many at a time; return their names; None: there are too many.
+
+        With `follow` the log goes on between: a change must not wait till a large hash is read.
+        """
         seen: set[bytes] = set()
-        cursor = 0
+        cursor = b"0"
         while True:
-            cursor, fields = await client.hscan(key, cursor, count=count)
-            items = [(field, raw) for field, raw in fields.items() if field[:1] != b"#"]
+            cursor, fields = await self._scripts["scan"](keys=[key], args=[cursor, count], client=client)
+            items = [
+                (field, raw)
+                for field, raw in zip(fields[::2], fields[1::2], strict=True)
+                if field[:1] != b"#"
+            ]
             for start in range(0, len(items), count):
                 take(dict(items[start : start + count]))
                 await asyncio.sleep(0)
             seen.update(field for field, _ in items)
+            if follow and cursor:
+                await self._follow(client)
             if len(seen) > MAX_FIELDS:
                 self._bad.note(key, b"", BadValueError(MANY))
                 return None
-            if not cursor:
+            if cursor == b"0":
                 return seen
 
     async def _head(self, client: Client, key: bytes) -> tuple[int, int]:
@@ -198,13 +218,15 @@ class SharedReader:
         if book is None:
             return
         seen = await self._slices(
-            client, key, SLICE, lambda fields: self._take_votes(key, node, book, fields)
+            client, key, SLICE, lambda fields: self._take_votes(key, node, book, fields), follow=True
         )
-        if seen is not None and number >= book.number:
-            book.number = number
-            gone = dict.fromkeys(book.fields.keys() - seen, b"")
-            if gone:
-                self._take_votes(key, node, book, gone)
+        if seen is None:
+            return
+        # A lower number: a store that lost something takes no vote back, and the log goes on from there.
+        gone = dict.fromkeys(book.fields.keys() - seen, b"") if number >= book.number else {}
+        book.number = number
+        if gone:
+            self._take_votes(key, node, book, gone)
 
     def _take_votes(self, key: bytes, node: str, book: Book, fields: Mapping[bytes, bytes]) -> None:
         """Tell what changed; an empty value deletes."""

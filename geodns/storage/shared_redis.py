@@ -76,6 +76,8 @@ class SharedLink:
                 ("beat", shared_scripts.BEAT),
                 ("write", shared_scripts.WRITE),
                 ("put", shared_scripts.PUT),
+                ("scan", shared_scripts.SCAN),
+                ("end", shared_scripts.END_OF_LOG),
                 ("forget", shared_scripts.FORGET),
                 ("claim", shared_scripts.CLAIM),
                 ("settle", shared_scripts.SETTLE),
@@ -90,6 +92,7 @@ class SharedLink:
         self._server = ""
         self._mark = b""
         self._behind: tuple[tuple[int, int], float] | None = None
+        self._written = (0, 0)
         self._twin_seen = float("-inf")
         self._beats: dict[str, tuple[str, int]] = {}
 
@@ -171,6 +174,7 @@ class SharedLink:
         )
         self._mark = mark
         self._behind = None
+        self._written = place_in_log(last)
         log.debug("shared: %s, mark %s, log at %s", self._server, mark, last)
         self._writer.saw_epoch(number_of(epoch))
         self._writer.number = max(self._writer.number, number_of(number))
@@ -180,7 +184,7 @@ class SharedLink:
             except BadValueError as error:
                 self._bad.note(key("node", self._node), b"", error)
         tasks = self._tasks = (
-            asyncio.create_task(self._reader.run(self._clients.log, self._was_read)),
+            asyncio.create_task(self._reader.run(self._clients.log, self._scripts, self._was_read)),
             asyncio.create_task(self._writer.run(self._scripts, self._beat_answered)),
         )
         try:
@@ -237,8 +241,9 @@ class SharedLink:
     def _check_log(self, last: bytes) -> None:
         """See that the log is read where it is written."""
         read, written = place_in_log(self._reader.place), place_in_log(last)
-        if read > written:
+        if written < self._written:
             self._reader.reread()  # it began anew
+        self._written = written
         if read >= written or self._reader.busy:
             self._behind = None
         elif self._behind is None or self._behind[0] != read:

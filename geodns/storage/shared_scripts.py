@@ -4,6 +4,9 @@ Each script is text of Lua 5.1. Numbers stay below 2^53, which Lua keeps whole; 
 is the first line of a value, which `shared_messages` checks against the value itself when it is read.
 """
 
+from geodns.storage.shared_books import MAX_NUMBER
+from geodns.storage.shared_messages import MAX_FIELD, MAX_VALUE
+
 BEAT_LIFE = 10_000
 """Milliseconds that a heartbeat stays."""
 VOTES_LIFE = 3600
@@ -25,18 +28,28 @@ local function tell(log, mark, ...)
 end
 """
 
-BEGIN = """
+_SHORT = f"""
+local function short(key)
+  if redis.call('STRLEN', key) > {MAX_VALUE} then return 'too long' end
+  return redis.call('GET', key) or ''
+end
+"""
+"""What is longer than any value is not sent: reading it would hold up the whole server."""
+
+BEGIN = f"""{_SHORT}
 -- KEYS mark, node, votes; ARGV a random mark. Writes at each call, so that a replica says what it is.
 redis.call('HSETNX', KEYS[1], 'id', ARGV[1])
 local mark = redis.call('HMGET', KEYS[1], 'id', 'last')
 local votes = redis.call('HMGET', KEYS[3], '#epoch', '#seq')
-return {mark[1], mark[2] or '', redis.call('GET', KEYS[2]) or '', votes[1] or '', votes[2] or ''}
+local head = {{mark[1], mark[2] or '', short(KEYS[2]), votes[1] or '', votes[2] or ''}}
+for i = 1, #head do head[i] = string.sub(head[i], 1, {MAX_VALUE}) end
+return head
 """
 
-BEAT = f"""
+BEAT = f"""{_SHORT}
 -- KEYS mark, node, votes, nodes; ARGV node, token, value, the keys of nodes begin so, a random mark.
 redis.call('HSETNX', KEYS[1], 'id', ARGV[5])
-local before = redis.call('GET', KEYS[2]) or ''
+local before = short(KEYS[2])
 local other = ''
 if before ~= '' and string.sub(before, 1, #ARGV[2]) ~= ARGV[2] then other = before end
 redis.call('SET', KEYS[2], ARGV[3], 'PX', {BEAT_LIFE})
@@ -50,8 +63,8 @@ local reply = {{now, mark[1], mark[2] or '', other}}
 local nodes = redis.call('ZREVRANGE', KEYS[4], 0, {NODES - 1}, 'WITHSCORES')
 for i = 1, #nodes, 2 do
   if nodes[i] ~= ARGV[1] and tonumber(nodes[i + 1]) > now - {BEAT_LIFE} then
-    local value = redis.call('GET', ARGV[4] .. nodes[i])
-    if value then
+    local value = short(ARGV[4] .. nodes[i])
+    if value ~= '' then
       table.insert(reply, nodes[i])
       table.insert(reply, nodes[i + 1])
       table.insert(reply, value)
@@ -61,15 +74,38 @@ end
 return reply
 """
 
+END_OF_LOG = """
+-- KEYS log. Returns the ID of the last entry, without what is in it.
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+if last[1] then return last[1][1] end
+return '0-0'
+"""
+
+SCAN = f"""
+-- KEYS hash; ARGV cursor, count. As HSCAN, without the end of what is too long.
+local reply = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local fields = reply[2]
+for i = 1, #fields, 2 do
+  fields[i] = string.sub(fields[i], 1, {MAX_FIELD + 1})
+  fields[i + 1] = string.sub(fields[i + 1], 1, {MAX_VALUE + 1})
+end
+return reply
+"""
+
 WRITE = f"""{_LOG}
 -- KEYS mark, log, hash; ARGV kind, node, epoch, number, seconds that the hash stays, whether a new epoch
 -- empties it, whether the log has the values, then fields and values; an empty value deletes. Refuses what is
--- older.
+-- older, but not for a number that no server reaches.
 local epoch, number = tonumber(ARGV[3]), tonumber(ARGV[4])
 local there = redis.call('HMGET', KEYS[3], '#epoch', '#seq')
-local epoch_there, number_there = tonumber(there[1] or '0') or 0, tonumber(there[2] or '0') or 0
+local function reached(text, own)
+  local found = tonumber(text or '0') or 0
+  if found <= {MAX_NUMBER} or found == own then return found end
+  return 0
+end
+local epoch_there, number_there = reached(there[1], epoch), reached(there[2], nil)
 if epoch_there > epoch or (epoch_there == epoch and number_there >= number) then
-  return {{0, there[1] or '0', there[2] or '0'}}
+  return {{0, string.sub(there[1] or '0', 1, 17), string.sub(there[2] or '0', 1, 17)}}
 end
 if epoch_there ~= epoch and ARGV[6] == '1' then redis.call('DEL', KEYS[3]) end
 local told = {{'kind', ARGV[1], 'node', ARGV[2], 'epoch', ARGV[3], 'number', ARGV[4]}}
@@ -85,11 +121,12 @@ tell(KEYS[2], KEYS[1], unpack(told))
 return {{1, ARGV[3], ARGV[4]}}
 """
 
-PUT = f"""{_LOG}
+PUT = f"""{_LOG}{_SHORT}
 -- KEYS mark, log, orders, revision of the zone; ARGV field, counter, id, value, whether the revision is
 -- checked, the one expected, fields at most, a value there that cannot be read and may be replaced.
 local there = redis.call('HGET', KEYS[3], ARGV[1]) or ''
-local revision = redis.call('GET', KEYS[4]) or ''
+if #there > {MAX_VALUE} then there = '' end
+local revision = short(KEYS[4])
 local counter, id = string.match(there, '^(%d+) (%x+)\\n')
 if there ~= '' and there ~= ARGV[8] then
   local new = tonumber(ARGV[2])
@@ -132,10 +169,10 @@ return 1
 
 COMMANDS = (
     *("ping", "select", "evalsha", "script|load", "time"),
-    *("get", "set", "mget", "del", "expire"),
+    *("get", "set", "strlen", "mget", "del", "expire"),
     *("hget", "hset", "hsetnx", "hmget", "hdel", "hlen", "hscan"),
     *("zadd", "zrange", "zrevrange", "zremrangebyscore"),
-    *("xadd", "xread"),
+    *("xadd", "xread", "xrevrange"),
 )
 """What a user of the group runs, in scripts too; HELLO and AUTH are free to all."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from geodns.model.shared import AddressVote, Heartbeat, SharedOrder
-from geodns.storage.shared_books import Book, number_of
+from geodns.storage.shared_books import MAX_NUMBER, Book, number_of
 from geodns.storage.shared_client import RuleRefusalError, Troubles
 from geodns.storage.shared_messages import (
     MAX_FIELD,
@@ -123,6 +123,7 @@ class SharedWriter:
         self._votes_wait.clear()
         self._lost.clear()
         self.votes = Book(epoch)
+        self.troubles.note("votes", "")  # it was of the votes that nobody will write any more
 
     # ----- what the store has of it
 
@@ -151,7 +152,8 @@ class SharedWriter:
             self._wake.set()
 
     def saw_epoch(self, epoch: int) -> None:
-        self.epoch_there = max(self.epoch_there, epoch)
+        if epoch <= MAX_NUMBER:
+            self.epoch_there = max(self.epoch_there, epoch)
 
     # ----- writing
 

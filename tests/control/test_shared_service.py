@@ -36,6 +36,20 @@ def test_one_server_alone_takes_no_host_out(group: Group) -> None:
     asyncio.run(go())
 
 
+def test_a_later_epoch_in_the_store_ends_no_votes_for_good(group: Group) -> None:
+    async def go() -> None:
+        async with group.of("ns1", "ns2") as (first, _):
+            # The votes of the older epoch were refused, as after a second server under its node.
+            first.link.set(connected=False, why="a later epoch", epoch_there=7)
+            await until(lambda: group.store.votes["ns1"][0] == 8)
+            first.link.connect()
+            key = first.target().shared_key
+            await until(lambda: group.store.votes["ns1"][1].get(key))
+            assert group.store.votes["ns1"][0] == 8
+
+    asyncio.run(go())
+
+
 def test_two_of_three_take_a_host_out_of_all_and_bring_it_back(group: Group) -> None:
     async def go() -> None:
         async with group.of(*THREE) as members:

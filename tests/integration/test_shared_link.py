@@ -252,9 +252,45 @@ def test_a_new_epoch_voids_the_older_one(redis: RedisServer) -> None:
             await until(lambda: "a later epoch" in late.link.state.why)
             assert not late.link.state.connected
             late.epoch = 3
-            late.publish(a=UP)
+            late.publish()  # the votes come once the connection works
             await until(lambda: late.link.state.connected)
+            late.publish(a=UP)
             await until(lambda: redis.run("HGET", GROUP + "votes:ns1", "#epoch") == b"3")
+
+    run(work())
+
+
+@pytest.mark.parametrize("number", ["9999999999999999", "9007199254740991", "1e300", "nan"])
+def test_numbers_that_no_server_reaches_stop_nobody(redis: RedisServer, number: str) -> None:
+    async def work() -> None:
+        one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
+        async with running(one, two):
+            one.publish(a=UP, b=UP)
+            await until(lambda: two.has("ns1", a=UP, b=UP))
+            redis.run("HSET", GROUP + "votes:ns1", "#epoch", number, "#seq", number)
+            one.publish(a=DOWN)
+            await until(lambda: two.has("ns1", a=DOWN, b=UP))
+            assert redis.run("HGET", GROUP + "votes:ns1", "#epoch") == b"1"
+            redis.run("HSET", GROUP + "votes:ns1", "#seq", number)
+            one.publish(a=UP)
+            await until(lambda: two.has("ns1", a=UP, b=UP))
+            assert one.link.state.epoch_there <= 1
+            assert one.link.state.connected
+
+    run(work())
+
+
+def test_a_number_that_was_made_up_silences_nobody_for_long(redis: RedisServer) -> None:
+    async def work() -> None:
+        one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
+        async with running(one, two):
+            one.publish(a=UP, b=UP)
+            await until(lambda: two.has("ns1", a=UP, b=UP))
+            entry = ("kind", "votes", "node", "ns1", "epoch", "1", "number", str(2**50), "b", b"?")
+            redis.run("XADD", GROUP + "log", "*", *entry)
+            await until(lambda: two.link.state.bad)
+            one.publish(a=DOWN, b=None)
+            await until(lambda: two.has("ns1", a=DOWN, b=None))
 
     run(work())
 
@@ -583,6 +619,37 @@ def test_bad_values_are_skipped_and_shown(redis: RedisServer) -> None:
 
 
 # ----- Sentinel
+
+
+HUGE = b"x" * (12 << 20)
+HUGE_VALUES: dict[str, tuple[str | bytes, ...]] = {
+    "another server's heartbeat": ("SET", f"{GROUP}node:big", HUGE),
+    "one's own heartbeat": ("SET", f"{GROUP}node:ns1", HUGE),
+    "a vote": ("HSET", f"{GROUP}votes:ns1", "huge", HUGE),
+    "a name": ("HSET", f"{GROUP}votes:ns1", HUGE, "{}"),
+    "an epoch": ("HSET", f"{GROUP}votes:ns1", "#epoch", HUGE),
+    "an order": ("HSET", f"{GROUP}orders", "example.com/mx1/state", HUGE),
+    "a revision": ("SET", f"{GROUP}rev:example.com", HUGE),
+    "the log": ("XADD", f"{GROUP}log", "*", "kind", HUGE),
+}
+
+
+@pytest.mark.parametrize("what", HUGE_VALUES)
+def test_a_huge_value_stands_in_nobodys_way(redis: RedisServer, what: str) -> None:
+    async def work() -> None:
+        redis.run("ZADD", f"{GROUP}nodes", str(time.time() * 1000), "big")
+        redis.run(*HUGE_VALUES[what])
+        one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
+        async with running(one, two):
+            one.publish(a=UP)
+            assert (await one.link.put_order(order())).accepted
+            await until(lambda: two.has("ns1", a=UP) and order().key in two.orders, lambda: two.link.state)
+            redis.run(*HUGE_VALUES[what])
+            one.publish(a=DOWN)
+            await until(lambda: two.has("ns1", a=DOWN), lambda: two.link.state)
+            await until(lambda: one.link.state.connected and two.link.state.connected)
+
+    run(work())
 
 
 def test_a_failover_by_sentinel_loses_nothing(tmp_path: Path) -> None:

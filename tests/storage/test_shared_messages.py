@@ -19,7 +19,7 @@ from geodns.model.shared import (
     Vote,
     ZoneContent,
 )
-from geodns.storage.shared_books import Book, Names, number_of, place_in_log
+from geodns.storage.shared_books import MAX_NUMBER, Book, Names, number_of, place_in_log
 from geodns.storage.shared_messages import (
     BAD_NAME,
     FORGED,
@@ -293,4 +293,5 @@ def test_names_and_numbers_of_a_store() -> None:
         with pytest.raises(BadValueError, match=BAD_NAME):
             known(bad)
     assert [number_of(raw) for raw in (None, b"", b"12", b"-1", b"1" * 17, b"x")] == [0, 0, 12, 0, 0, 0]
+    assert [number_of(b"%d" % number) for number in (MAX_NUMBER, MAX_NUMBER + 1)] == [MAX_NUMBER, 0]
     assert place_in_log(b"17-2") == (17, 2)
