@@ -353,9 +353,7 @@ class SharedService:
     def view(self) -> SharedView:
         """Return how things stand."""
         state, quorum = self._link.state, self._quorum
-        samples = self.verdicts.targets.samples.values()
-        modes = {quorum.mode(key) for key in samples}
-        standings = [one for one in map(quorum.standing, samples) if one is not None]
+        modes = quorum.modes
         return SharedView(
             connected=state.connected,
             since=time.time() - (time.monotonic() - state.since),
@@ -364,7 +362,7 @@ class SharedService:
             agree=self._shared.agree,
             store=state.server,
             heard=tuple(sorted({self.node, *quorum.nodes})),
-            known=max((one.known for one in standings), default=1),
+            known=quorum.known,
             mode=str(next((mode for mode in _WORST if mode in modes), QuorumMode.QUORUM)),
             alone=self.verdicts.alone(),
             alone_count=len(quorum.alone),

@@ -34,7 +34,6 @@ class SharedTargets:
                 some.sort(key=lambda one: one.key)
             self._by_key[key] = tuple(some)
             self.targets[key] = QuorumTarget(same.setdefault(of, of), some[0].check)
-        self._samples = {one.zones: key for key, one in self.targets.items()}
 
     def __getitem__(self, key: str) -> tuple[Target, ...]:
         """Return the targets of a key; none of one that is not probed here."""
@@ -54,8 +53,3 @@ class SharedTargets:
 
     def all(self, keys: Iterable[str]) -> Iterator[Target]:
         return (target for key in keys for target in self[key])
-
-    @property
-    def samples(self) -> Mapping[frozenset[str], str]:
-        """A key of each set of zones: their servers are counted together."""
-        return self._samples

@@ -73,8 +73,9 @@ class Quorum(QuorumMerging):
             unnamed: how many of `servers` have not told it yet.
 
         """
-        self._roll = Roll(None if nodes is None else frozenset(nodes) - {self.node}, unnamed)
-        self._phase = None
+        roll = Roll(None if nodes is None else frozenset(nodes) - {self.node}, unnamed)
+        if roll != self._roll:  # who is heard is counted anew, which is much for many zones
+            self._roll, self._phase = roll, None
 
     def set_targets(
         self, targets: Mapping[str, QuorumTarget], now: float, stored: Mapping[str, MergedState] = EMPTY
@@ -354,6 +355,16 @@ class Quorum(QuorumMerging):
     def tied(self) -> Collection[str]:
         """The addresses whose votes have been even for a while."""
         return self._tied.lasting.keys()
+
+    @property
+    def modes(self) -> frozenset[QuorumMode]:
+        """Whose verdicts are served, of any zones."""
+        return frozenset(circle.mode for circle in self._circles.values())
+
+    @property
+    def known(self) -> int:
+        """How many servers there should be, of the zones that should have most."""
+        return max((circle.known for circle in self._circles.values()), default=1)
 
     def mode(self, key: str) -> QuorumMode:
         return self._addresses[key].circle.mode

@@ -32,7 +32,7 @@ class Circle:
 
 @dataclass(slots=True)
 class Roll:
-    """Who there should be.
+    """Which other servers there should be.
 
     Attributes:
         listed: the other servers that have told their node; None: nobody lists any.

@@ -64,7 +64,8 @@ class Heartbeat(Frozen):
         at: its wall clock, in seconds since the epoch; shown, and never decides.
         doubts: whether it doubts itself, as while its pools hold verdicts.
         heard: the nodes that it hears.
-        digests: of what it holds, by kind: ``votes``, ``orders``, ``sums``.
+        digests: of what it has written, by kind (``votes``, ``orders``, ``sums``), and of what is in force:
+            its votes as merged (``ballots``) and its orders (``held``).
 
     """
 

@@ -121,10 +121,17 @@ class Messages:
     # ----- heartbeats
 
     def seal_beat(self, beat: Beat) -> bytes:
-        """Return a heartbeat; its first line is for the script that compares the token."""
+        """Return a heartbeat; its first line is for the script that compares the token.
+
+        Raises:
+            BadValueError: it is too long, and nobody would read it.
+
+        """
         line = f"{beat.token} {beat.number}".encode("ascii")
         body = beat.heartbeat.model_dump_json(exclude_defaults=True).encode()
-        return line + b"\n" + self._seal(self.key("node", beat.heartbeat.node), line, body)
+        value = line + b"\n" + self._seal(self.key("node", beat.heartbeat.node), line, body)
+        _bound(value)
+        return value
 
     def open_beat(self, node: str, raw: bytes) -> Beat:
         _bound(raw)

@@ -39,6 +39,7 @@ FIRST_WAIT, LAST_WAIT = 0.1, 2.0
 BEAT_KEPT = 2.0
 """Seconds that a heartbeat may wait; then it says nothing of now."""
 TOO_MANY = f"the group has {MAX_FIELDS} orders, and no more are taken: end some"
+TOO_MANY_ZONES = "this server has {:,} zones, which are too many to share (some 800 are not): it judges alone"
 
 
 class SharedWriter:
@@ -218,7 +219,10 @@ class SharedWriter:
             return
         self._beats += 1
         key = self._messages.key
-        value = self._messages.seal_beat(Beat(heartbeat, self.token, self._beats))
+        try:
+            value = self._messages.seal_beat(Beat(heartbeat, self.token, self._beats))
+        except BadValueError as error:
+            raise RuleRefusalError(TOO_MANY_ZONES.format(len(heartbeat.zones))) from error
         reply = await self._scripts["beat"](
             keys=[key("mark"), key("node", self._node), key("votes", self._node), key("nodes")],
             args=[self._node, self.token, value, self._messages.prefix + b"node:", self.token],

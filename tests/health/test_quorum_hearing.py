@@ -1,5 +1,7 @@
 """Who is heard, and what the loss of servers changes: one test a rule, named after it."""
 
+import pytest
+
 from geodns.health.outcome import ProbeResult
 from geodns.health.quorum_standing import (
     QuorumMode,
@@ -31,6 +33,22 @@ def test_without_a_list_the_known_are_those_heard_within_a_day() -> None:
     one.now += 86400
     one.wait(1)
     assert one.quorum.mode("a") is QuorumMode.QUORUM
+
+
+def test_who_is_heard_is_counted_anew_for_another_list_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = One(3, "u")
+    one.wait(3)
+    counted = []
+    monkeypatch.setattr(one.quorum, "_review", lambda: counted.append(one.now))
+    for nodes in (["ns2", "ns3"], ["ns3", "ns2"]):
+        one.quorum.set_known(nodes)
+    one.quorum._phase = one.quorum._phase_now()  # as counting leaves it
+    one.quorum.set_known(["ns1", "ns2", "ns3"])
+    one.quorum.tick(one.now)
+    assert not counted
+    one.quorum.set_known(["ns2", "ns3"], unnamed=1)
+    one.quorum.tick(one.now)
+    assert counted
 
 
 def test_the_known_are_counted_per_zone() -> None:
