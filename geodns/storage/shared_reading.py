@@ -23,6 +23,8 @@ SLICE = 100
 """Fields that are taken at a time; the loop goes on between two slices."""
 LARGE_SLICE = 25
 """The same of values that may be large."""
+MOST_NAMED = 250
+"""Sums that an entry of the log may name."""
 ENTRIES = 20
 """Entries of the log that are taken at a time."""
 MANY = f"more than {MAX_FIELDS} fields"
@@ -176,7 +178,8 @@ class SharedReader:
                 return seen
 
     async def _head(self, client: Client, key: bytes) -> tuple[int, int]:
-        epoch, number = await client.hmget(key, ["#epoch", "#seq"])
+        head = self._scripts["fields"](keys=[key], args=["#epoch", "#seq"], client=client)
+        epoch, number = await head
         return number_of(epoch), number_of(number)
 
     def _book(self, key: bytes, node: str, epoch: int) -> Book | None:
@@ -275,9 +278,10 @@ class SharedReader:
         found: dict[str, str] = {}
         for start in range(0, len(names), SLICE):
             some = names[start : start + SLICE]
-            values = await client.mget([self._messages.key("rev", zone) for zone in some])
+            keys = [self._messages.key("rev", zone) for zone in some]
+            values = await self._scripts["revisions"](keys=keys, client=client)
             found.update(
-                (zone, value.decode("ascii", "replace")[:64])
+                (zone, value.decode("ascii", "replace"))
                 for zone, value in zip(some, values, strict=True)
                 if value
             )
@@ -347,10 +351,11 @@ class SharedReader:
         if node == self._node:
             return
         if kind == b"sums":
-            names = list(entry)[:SLICE]
-            if names:
-                values = await client.hmget(key, names)
-                self._take_sums(key, node, dict(zip(names, values, strict=True)))
+            names = list(entry)
+            for start in range(0, min(len(names), MOST_NAMED), LARGE_SLICE):
+                some = names[start : start + LARGE_SLICE]
+                values = await self._scripts["fields"](keys=[key], args=some, client=client)
+                self._take_sums(key, node, dict(zip(some, values, strict=True)))
             return
         book = self._book(key, node, number_of(epoch))
         if book is None or number_of(number) <= book.number:

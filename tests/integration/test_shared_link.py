@@ -21,6 +21,7 @@ from geodns.model.shared import (
     SharedSettings,
     Vote,
 )
+from geodns.storage.shared_client import Clients
 from geodns.storage.shared_link import LinkDownError, LinkState, MissingLibraryError
 from geodns.storage.shared_redis import SharedLink
 from geodns.storage.shared_scripts import acl
@@ -634,20 +635,45 @@ HUGE_VALUES: dict[str, tuple[str | bytes, ...]] = {
 }
 
 
+def sent_by(redis: RedisServer) -> int:
+    found = re.search(rb"total_net_output_bytes:(\d+)", redis.run("INFO", "stats"))
+    assert found
+    return int(found[1])
+
+
 @pytest.mark.parametrize("what", HUGE_VALUES)
 def test_a_huge_value_stands_in_nobodys_way(redis: RedisServer, what: str) -> None:
     async def work() -> None:
         redis.run("ZADD", f"{GROUP}nodes", str(time.time() * 1000), "big")
         redis.run(*HUGE_VALUES[what])
+        sent = sent_by(redis)
         one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
         async with running(one, two):
             one.publish(a=UP)
             assert (await one.link.put_order(order())).accepted
             await until(lambda: two.has("ns1", a=UP) and order().key in two.orders, lambda: two.link.state)
             redis.run(*HUGE_VALUES[what])
+            one.link.reread()
+            two.link.reread()
             one.publish(a=DOWN)
             await until(lambda: two.has("ns1", a=DOWN), lambda: two.link.state)
             await until(lambda: one.link.state.connected and two.link.state.connected)
+            await asyncio.sleep(3 * BEAT)
+            if what != "the log":  # which no script can read: it ends the connection, once
+                assert sent_by(redis) - sent < len(HUGE)
+
+    run(work())
+
+
+def test_a_huge_reply_is_not_read_to_its_end(redis: RedisServer) -> None:
+    async def work() -> None:
+        redis.run("SET", "somebody's", HUGE)
+        clients = Clients(redis.url, None)
+        for client in (clients.calls, clients.log):
+            with pytest.raises(LinkDownError, match="many megabytes"):
+                await client.get("somebody's")
+            assert await client.ping()
+        await clients.close()
 
     run(work())
 
