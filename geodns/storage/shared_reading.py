@@ -23,6 +23,8 @@ SLICE = 100
 """Fields that are taken at a time; the loop goes on between two slices."""
 LARGE_SLICE = 25
 """The same of values that may be large."""
+MOST_BOOKS = 4 * NODES
+"""Hashes that are followed."""
 MOST_NAMED = 250
 """Sums that an entry of the log may name."""
 ENTRIES = 20
@@ -155,7 +157,7 @@ class SharedReader:
             self._due[key] = time.monotonic() + REREAD_AFTER
 
     async def _slices(
-        self, client: Client, key: bytes, count: int, take: Callable[[Mapping[bytes, bytes]], None]
+        self, client: Client, key: bytes, count: int, take: Callable[[Mapping[bytes, bytes]], object]
     ) -> set[bytes] | None:
         """Give all fields to `take`, so many at a time; return their names; None: there are too many."""
         seen: set[bytes] = set()
@@ -188,8 +190,16 @@ class SharedReader:
         if book is not None and epoch < book.epoch and epoch != self.epochs.get(node):
             return None
         if book is None or epoch != book.epoch:
+            self._make_room()
             book = self._books[key] = Book(epoch)
         return book
+
+    def _make_room(self) -> None:
+        """Forget who only the log names, where there are too many: what it says of that is not signed."""
+        if len(self._books) >= MOST_BOOKS:
+            key = self._messages.key
+            heard = {key(kind, node) for node in self.epochs for kind in ("votes", "sums")}
+            self._books = {key: book for key, book in self._books.items() if key in heard}
 
     # ----- votes
 
@@ -217,8 +227,8 @@ class SharedReader:
         if gone:
             self._take_votes(key, node, book, gone)
 
-    def _take_votes(self, key: bytes, node: str, book: Book, fields: Mapping[bytes, bytes]) -> None:
-        """Tell what changed; an empty value deletes."""
+    def _take_votes(self, key: bytes, node: str, book: Book, fields: Mapping[bytes, bytes]) -> bool:
+        """Tell what changed, and return whether anything did; an empty value deletes."""
         changes: dict[str, AddressVote | None] = {}
         for field, raw in fields.items():
             # All books share one object for a field: ten servers have votes on the same addresses.
@@ -238,6 +248,7 @@ class SharedReader:
                 self._bad.note(key, field, error)
         if changes:
             self._events.on_votes(node, book.epoch, changes)
+        return bool(changes)
 
     # ----- orders
 
@@ -307,6 +318,7 @@ class SharedReader:
             self._writer.check_sums(there)
 
     def _take_sums(self, key: bytes, node: str, fields: Mapping[bytes, bytes | None]) -> None:
+        self._make_room()
         book = self._books.setdefault(key, Book())
         changes: dict[str, JsonValue] = {}
         for field, raw in fields.items():
@@ -361,8 +373,8 @@ class SharedReader:
         if book is None or number_of(number) <= book.number:
             return
         book.number = number_of(number)
-        self._take_votes(key, node, book, entry)
-        if self.clock_offset is not None:
+        told = self._take_votes(key, node, book, entry)
+        if told and self.clock_offset is not None and (node in self.lags or len(self.lags) < NODES):
             now = (time.time() - self.clock_offset) * 1000
             self.lags[node] = max(0.0, now - place_in_log(place)[0])
 

@@ -23,6 +23,7 @@ from geodns.model.shared import (
 )
 from geodns.storage.shared_client import Clients
 from geodns.storage.shared_link import LinkDownError, LinkState, MissingLibraryError
+from geodns.storage.shared_reading import MOST_BOOKS
 from geodns.storage.shared_redis import SharedLink
 from geodns.storage.shared_scripts import acl
 from tests.integration.cluster import free_port
@@ -674,6 +675,23 @@ def test_a_huge_reply_is_not_read_to_its_end(redis: RedisServer) -> None:
                 await client.get("somebody's")
             assert await client.ping()
         await clients.close()
+
+    run(work())
+
+
+def test_servers_that_only_the_log_names_are_not_remembered(redis: RedisServer) -> None:
+    async def work() -> None:
+        one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
+        async with running(one, two):
+            for kind in ("votes", "sums"):
+                for number in range(MOST_BOOKS):
+                    node = f"{kind}{number}"
+                    entry = ("kind", kind, "node", node, "epoch", "1", "number", "1", "a", '{"e":1}')
+                    redis.run("XADD", f"{GROUP}log", "*", *entry)
+            one.publish(a=UP)
+            await until(lambda: two.has("ns1", a=UP) and "ns1" in two.link.lags)
+            assert two.link.lags.keys() == {"ns1"}
+            assert len(two.link._reader._books) <= MOST_BOOKS
 
     run(work())
 
