@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from geodns.control.order_service import OrderService
@@ -20,6 +20,10 @@ LOOK_EVERY = 0.2
 MOST_WAITING = 1_000
 """Messages of orders that wait; beyond that all are read again later."""
 SOURCE = "Redis"
+
+
+_Told = tuple[tuple[SharedOrder, ...], Mapping[str, str], bool]
+"""Orders, the revisions of their zones, and whether these are all that there are."""
 
 
 class OrderLink(Protocol):
@@ -65,9 +69,7 @@ class SharedOrders:
         """Of zones' orders in the store, as far as they are in force here."""
         self._offering: set[tuple[tuple[str, str, str], OrderVersion]] = set()
         """Orders of ours that the store may tell us of before they are in force here."""
-        self._inbox: asyncio.Queue[tuple[tuple[SharedOrder, ...], Mapping[str, str], bool]] = asyncio.Queue(
-            MOST_WAITING
-        )
+        self._inbox: asyncio.Queue[_Told] = asyncio.Queue(MOST_WAITING)
         self._before: str | None = None
         """The digest that is confirmed while others' orders are being taken."""
         orders.share_by(self)
@@ -76,12 +78,15 @@ class SharedOrders:
     async def run(self) -> None:
         """Take others' orders for ever."""
         while True:
-            orders, revisions, whole = await self._inbox.get()
-            try:
-                await self._take(orders, revisions, whole=whole)
-            except Exception:
-                log.exception("orders of other servers could not be taken")
-            finally:
+            waiting = [await self._inbox.get()]
+            while not self._inbox.empty():
+                waiting.append(self._inbox.get_nowait())
+            for orders, revisions, whole in _together(waiting):
+                try:
+                    await self._take(orders, revisions, whole=whole)
+                except Exception:
+                    log.exception("orders of other servers could not be taken")
+            for _ in waiting:
                 self._inbox.task_done()
 
     async def taken(self) -> None:
@@ -150,6 +155,7 @@ class SharedOrders:
         self._offering = set()
         expected = {one.zone: self._revisions.get(one.zone, "") for one in orders}
         first: dict[str, Put] = {}
+        there: list[SharedOrder] = []
         try:
             async with asyncio.timeout(OFFER_WAIT):
                 for order in orders:
@@ -158,8 +164,12 @@ class SharedOrders:
                     put = await self._put(order, wanted)
                     first.setdefault(order.zone, put)
                     if not put.accepted:
+                        # What is in already holds at the others: here too, whatever becomes of the rest.
+                        self._offering = set()
+                        await self._orders.shared_changed(there, SOURCE)
                         await self._catch_up(order, put)
                         return Offered(moved=True)
+                    there.append(order)
         except (LinkDownError, TimeoutError) as error:
             log.info("an order was not checked: %s", error)
             self._offering = set()  # whether it is there is not known: it is offered again
@@ -216,3 +226,15 @@ class SharedOrders:
     def _late(self) -> tuple[str, ...]:
         own = self._orders.digest()
         return tuple(sorted(node for node in self._heard() if self._digests.get(node) != own))
+
+
+def _together(told: Iterable[_Told]) -> list[_Told]:
+    """Put messages of one order or some together: each that is taken compiles its pools anew."""
+    found: list[_Told] = []
+    for orders, revisions, whole in told:
+        if found and not whole and not found[-1][2]:
+            before = found.pop()
+            found.append(((*before[0], *orders), {**before[1], **revisions}, False))
+        else:
+            found.append((orders, revisions, whole))
+    return found

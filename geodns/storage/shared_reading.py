@@ -23,6 +23,10 @@ SLICE = 100
 """Fields that are taken at a time; the loop goes on between two slices."""
 LARGE_SLICE = 25
 """The same of values that may be large."""
+MOST_BOOKS = 4 * NODES
+"""Hashes that are followed."""
+MOST_NAMED = 250
+"""Sums that an entry of the log may name."""
 ENTRIES = 20
 """Entries of the log that are taken at a time."""
 MANY = f"more than {MAX_FIELDS} fields"
@@ -160,7 +164,7 @@ class SharedReader:
         client: Client,
         key: bytes,
         count: int,
-        take: Callable[[Mapping[bytes, bytes]], None],
+        take: Callable[[Mapping[bytes, bytes]], object],
         *,
         follow: bool = False,
     ) -> set[bytes] | None:
@@ -190,7 +194,8 @@ class SharedReader:
                 return seen
 
     async def _head(self, client: Client, key: bytes) -> tuple[int, int]:
-        epoch, number = await client.hmget(key, ["#epoch", "#seq"])
+        head = self._scripts["fields"](keys=[key], args=["#epoch", "#seq"], client=client)
+        epoch, number = await head
         return number_of(epoch), number_of(number)
 
     def _book(self, key: bytes, node: str, epoch: int) -> Book | None:
@@ -199,8 +204,16 @@ class SharedReader:
         if book is not None and epoch < book.epoch and epoch != self.epochs.get(node):
             return None
         if book is None or epoch != book.epoch:
+            self._make_room()
             book = self._books[key] = Book(epoch)
         return book
+
+    def _make_room(self) -> None:
+        """Forget who only the log names, where there are too many: what it says of that is not signed."""
+        if len(self._books) >= MOST_BOOKS:
+            key = self._messages.key
+            heard = {key(kind, node) for node in self.epochs for kind in ("votes", "sums")}
+            self._books = {key: book for key, book in self._books.items() if key in heard}
 
     # ----- votes
 
@@ -228,8 +241,8 @@ class SharedReader:
         if gone:
             self._take_votes(key, node, book, gone)
 
-    def _take_votes(self, key: bytes, node: str, book: Book, fields: Mapping[bytes, bytes]) -> None:
-        """Tell what changed; an empty value deletes."""
+    def _take_votes(self, key: bytes, node: str, book: Book, fields: Mapping[bytes, bytes]) -> bool:
+        """Tell what changed, and return whether anything did; an empty value deletes."""
         changes: dict[str, AddressVote | None] = {}
         for field, raw in fields.items():
             # All books share one object for a field: ten servers have votes on the same addresses.
@@ -249,6 +262,7 @@ class SharedReader:
                 self._bad.note(key, field, error)
         if changes:
             self._events.on_votes(node, book.epoch, changes)
+        return bool(changes)
 
     # ----- orders
 
@@ -289,9 +303,10 @@ class SharedReader:
         found: dict[str, str] = {}
         for start in range(0, len(names), SLICE):
             some = names[start : start + SLICE]
-            values = await client.mget([self._messages.key("rev", zone) for zone in some])
+            keys = [self._messages.key("rev", zone) for zone in some]
+            values = await self._scripts["revisions"](keys=keys, client=client)
             found.update(
-                (zone, value.decode("ascii", "replace")[:64])
+                (zone, value.decode("ascii", "replace"))
                 for zone, value in zip(some, values, strict=True)
                 if value
             )
@@ -317,6 +332,7 @@ class SharedReader:
             self._writer.check_sums(there)
 
     def _take_sums(self, key: bytes, node: str, fields: Mapping[bytes, bytes | None]) -> None:
+        self._make_room()
         book = self._books.setdefault(key, Book())
         changes: dict[str, JsonValue] = {}
         for field, raw in fields.items():
@@ -361,17 +377,18 @@ class SharedReader:
         if node == self._node:
             return
         if kind == b"sums":
-            names = list(entry)[:SLICE]
-            if names:
-                values = await client.hmget(key, names)
-                self._take_sums(key, node, dict(zip(names, values, strict=True)))
+            names = list(entry)
+            for start in range(0, min(len(names), MOST_NAMED), LARGE_SLICE):
+                some = names[start : start + LARGE_SLICE]
+                values = await self._scripts["fields"](keys=[key], args=some, client=client)
+                self._take_sums(key, node, dict(zip(some, values, strict=True)))
             return
         book = self._book(key, node, number_of(epoch))
         if book is None or number_of(number) <= book.number:
             return
         book.number = number_of(number)
-        self._take_votes(key, node, book, entry)
-        if self.clock_offset is not None:
+        told = self._take_votes(key, node, book, entry)
+        if told and self.clock_offset is not None and (node in self.lags or len(self.lags) < NODES):
             now = (time.time() - self.clock_offset) * 1000
             self.lags[node] = max(0.0, now - place_in_log(place)[0])
 

@@ -81,6 +81,22 @@ if last[1] then return last[1][1] end
 return '0-0'
 """
 
+REVISIONS = f"""{_SHORT}
+-- KEYS revisions of zones. Returns them.
+local found = {{}}
+for i, key in ipairs(KEYS) do found[i] = string.sub(short(key), 1, 64) end
+return found
+"""
+
+FIELDS = f"""
+-- KEYS hash; ARGV fields. As HMGET, without the end of what is too long.
+local found = redis.call('HMGET', KEYS[1], unpack(ARGV))
+for i = 1, #ARGV do
+  if found[i] then found[i] = string.sub(found[i], 1, {MAX_VALUE + 1}) end
+end
+return found
+"""
+
 SCAN = f"""
 -- KEYS hash; ARGV cursor, count. As HSCAN, without the end of what is too long.
 local reply = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
@@ -169,7 +185,7 @@ return 1
 
 COMMANDS = (
     *("ping", "select", "evalsha", "script|load", "time"),
-    *("get", "set", "strlen", "mget", "del", "expire"),
+    *("get", "set", "strlen", "del", "expire"),
     *("hget", "hset", "hsetnx", "hmget", "hdel", "hlen", "hscan"),
     *("zadd", "zrange", "zrevrange", "zremrangebyscore"),
     *("xadd", "xread", "xrevrange"),

@@ -1,12 +1,16 @@
 """Orders that servers of a group share: in force on all, confirmed, and never lost with the connection."""
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 
 from geodns.control import shared_order_service
+from geodns.control.order_sharing import SharedTaken
 from geodns.control.orders import Order, OrderRequest, OrderResult, Verb
+from geodns.model.shared import SharedOrder
 from geodns.model.state import Forced
+from geodns.storage.shared_link import Put
 from tests.sample_zones import NAME
 from tests.sharing import Group, Member, group, until
 
@@ -103,5 +107,67 @@ def test_who_was_away_has_the_orders_before_it_answers(group: Group) -> None:
             late = group.member("ns3")
             await late.begin()
             assert forced(late) is Forced.DRAINED
+
+    asyncio.run(go())
+
+
+def test_what_is_in_of_an_order_that_is_planned_anew_holds_here_as_at_the_others(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order is for two hosts; after the first is in, another server's order for the second comes in."""
+    monkeypatch.setattr(shared_order_service, "CONFIRM_WAIT", 0.01)
+
+    async def go() -> None:
+        async with group.of("ns1", "ns2") as (first, second):
+            put = first.link.put_order
+            seen: list[str] = []
+
+            async def racing(one: SharedOrder, expected: str | None = None) -> Put:
+                if seen and seen[0] != one.host:
+                    monkeypatch.setattr(first.link, "put_order", put)
+                    for host in (one.host, one.host, "mta3"):  # twice: its version is the higher one
+                        await order(second, Verb.QUARANTINE, host)
+                seen.append(one.host)
+                return await put(one, expected)
+
+            monkeypatch.setattr(first.link, "put_order", racing)
+            wish = OrderRequest(
+                Order(Verb.DRAIN, reason="disk", author="ann"),
+                ("mta1", "mta2"),
+                NAME,
+                yes=True,
+                revision={NAME: first.services.orders.revisions().get(NAME, "0" * 16)},
+            )
+            await first.services.orders.carry(wish)
+            await until(lambda: first.services.orders.digest() == second.services.orders.digest())
+            assert forced(first) is forced(second)
+
+    asyncio.run(go())
+
+
+def test_orders_that_come_in_one_by_one_are_taken_together(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def go() -> None:
+        async with group.of("ns1", "ns2") as (first, second):
+            taken: list[int] = []
+            take = second.services.orders.shared_changed
+
+            async def counted(
+                orders: Iterable[SharedOrder], source: str, *, whole: bool = False
+            ) -> SharedTaken:
+                orders = list(orders)
+                taken.append(len(orders))
+                return await take(orders, source, whole=whole)
+
+            await order(first, Verb.DRAIN)
+            monkeypatch.setattr(second.services.orders, "shared_changed", counted)
+            (one,) = group.store.orders.values()
+            for number in range(50):
+                group.store.put(one.model_copy(update={"host": f"mx{number}"}))
+            await until(lambda: len(second.services.orders.held) == 51)
+            assert sum(taken) == 50
+            assert len(taken) <= 2
+            assert group.store.revisions[NAME] == "51"
 
     asyncio.run(go())
