@@ -368,7 +368,7 @@ def test_a_redis_that_hangs_or_is_killed_loses_nothing(tmp_path: Path) -> None:
             redis.freeze()
             await until(lambda: not one.link.state.connected and not two.link.state.connected)
             assert "does not answer within 1 s" in one.link.state.why
-            with pytest.raises(LinkDownError, match="does not answer|cannot be reached"):
+            with pytest.raises(LinkDownError, match=r"does not answer|cannot be reached"):
                 await one.link.put_order(order(2))
             one.publish(a=DOWN)
             redis.thaw()
