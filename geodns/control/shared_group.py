@@ -9,7 +9,6 @@ from geodns.control.peer_service import PeerService
 from geodns.control.persistence import Persistence
 from geodns.control.reputation_service import ReputationService
 from geodns.control.shared_order_service import OrderLink, SharedOrders
-from geodns.control.shared_parts import LinkMaker
 from geodns.control.shared_program_service import SharedPrograms
 from geodns.control.shared_service import SharedService
 from geodns.control.shared_signal_service import SharedSignals, SumLink
@@ -33,7 +32,6 @@ def join_group(
     signals: SignalService,
     persistence: Persistence,
     events: EventLog,
-    make_link: LinkMaker | None = None,
     *,
     judges: tuple[WarmupService, ReputationService],
 ) -> SharedService:
@@ -44,9 +42,7 @@ def join_group(
 
     """
     try:
-        service = SharedService(
-            settings, shared, cluster, verdicts, persistence, events, make_link or SharedLink
-        )
+        service = SharedService(settings, shared, cluster, verdicts, persistence, events, SharedLink)
     except MissingLibraryError as error:
         raise StartError(str(error)) from error
 
