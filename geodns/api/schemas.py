@@ -1,4 +1,4 @@
-"""The types of what the HTTP side answers; `api/openapi.py` describes the API from them.
+"""The types of what the HTTP side answers; `api/operations.py` says which belongs where.
 
 An answer may get more keys in a later version. Request bodies stand in `api/bodies.py`.
 """

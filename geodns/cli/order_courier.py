@@ -1,7 +1,7 @@
 """Brings an order to servers: to each, or to the first that answers where they share orders; with one id."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import click
 
@@ -33,7 +33,7 @@ class Courier:
     def try_all(self) -> Answers:
         """Ask every server what the order would do."""
         if self._in_query:
-            return self._servers.post_all(self._path, self._body, dry_run="true")
+            return self._post_state(self._servers.urls, dry_run="true")
         return self._servers.post_all(self._path, self._body | {"dry_run": True})
 
     def give(self, tried: Answers, *, yes: bool) -> Answers:
@@ -70,12 +70,19 @@ class Courier:
     def _post(self, urls: list[str], tried: Answers, *, yes: bool) -> dict[str, HttpReply | GeodnsError]:
         if self._in_query:
             flags = {"yes": "true"} if yes else {}
-            return self._servers.post_all(self._path, self._body, urls, **flags, id=self._id)
+            return self._post_state(urls, **flags, id=self._id)
         found = self._servers.post_each(
             self._path, {url: self._body | {"yes": yes} | self._more(tried.get(url)) for url in urls}
         )
         old = {url: self._body | {"yes": yes} for url, answer in found.items() if _knows_no_ids(answer)}
         return found | (self._servers.post_each(self._path, old) if old else {})
+
+    def _post_state(self, urls: Iterable[str], **query: str) -> dict[str, HttpReply | GeodnsError]:
+        """Post what a server holds; to those of a version before orders without them."""
+        found = self._servers.post_all(self._path, self._body, urls, **query)
+        old = [url for url, answer in found.items() if _refuses(answer, "`orders`: not known here")]
+        bare = {key: one for key, one in self._body.items() if key not in {"orders", "revision"}}
+        return found | (self._servers.post_all(self._path, bare, old, **query) if old else {})
 
     def _more(self, tried: HttpReply | GeodnsError | None) -> Json:
         """Return the id, and the revision that a server's orders had when it said what would be."""
@@ -96,8 +103,8 @@ def _failed(answer: HttpReply | GeodnsError) -> bool:
 
 def _knows_no_ids(answer: HttpReply | GeodnsError) -> bool:
     """Tell whether a server of a version before ids has refused an order for having one."""
-    return (
-        isinstance(answer, GeodnsError)
-        and answer.status == UsageError.status
-        and "`id`: not known here" in str(answer)
-    )
+    return _refuses(answer, "`id`: not known here")
+
+
+def _refuses(answer: HttpReply | GeodnsError, why: str) -> bool:
+    return isinstance(answer, GeodnsError) and answer.status == UsageError.status and why in str(answer)

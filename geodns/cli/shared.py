@@ -87,7 +87,11 @@ def _lines(url: str, answer: HttpReply | GeodnsError) -> Iterator[str]:
 @click.argument("group", default="geodns")
 @click.option("--user", default="geodns", show_default=True, metavar="NAME", help="Redis' name of the user.")
 def acl(group: str, user: str) -> None:
-    """Print the line that gives a user of Redis or Valkey the rights that GROUP needs, and no others."""
+    """Print the line that gives a user of Redis or Valkey the rights that GROUP needs, and no others.
+
+    Type it into redis-cli, not into a shell, with a password in PASSWORD's place; ACL SAVE or CONFIG REWRITE
+    keeps it over a restart. The user's name belongs into the settings: redis://geodns@HOST.
+    """
     # The types of values take as long to load as all the rest of a command.
     from geodns.model.shared import GROUP  # noqa: PLC0415 - see above
     from geodns.storage.shared_scripts import acl as acl_line  # noqa: PLC0415

@@ -1,14 +1,20 @@
 """Writes orders as JSON for other servers, and reads them: what a later version adds is kept and given on."""
 
-from collections.abc import Iterable, Mapping
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from geodns.control.order_versions import STATE, WEIGHT, first_order
+from geodns.control.order_versions import MAX_KEPT, STATE, WEIGHT, first_order
 from geodns.model.shared import SharedOrder
 from geodns.storage import state_rows
 
 KNOWN = frozenset(SharedOrder.model_fields) - {"more"}
+MOST_ENTRY = 64 * 1024
+"""Characters of one entry of a state: an order with the longest content and names, and some."""
+MOST_ENTRIES = 3 * MAX_KEPT
+"""Entries of a state: orders, and what they impose."""
 
 
 def order_json(order: SharedOrder) -> dict[str, Any]:
@@ -39,6 +45,83 @@ def orders_of(values: Iterable[Any]) -> tuple[list[SharedOrder], int]:
         except (ValueError, RecursionError):
             wrong += 1
     return found, wrong
+
+
+def read_state(body: bytes) -> dict[str, Any]:
+    """Return the object that is a server's state, read one entry at a time.
+
+    The reader of JSON lets no other thread run: tens of megabytes at once would hold up all of them for
+    seconds.
+
+    Raises:
+        ValueError: it is none, or beyond all bounds.
+
+    """
+    return dict(_Pieces(body.decode()).members(_Pieces.entries))
+
+
+class _Pieces:
+    """A text of JSON, read from its beginning; what is not as expected is a ValueError."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._count = 0
+
+    def _next(self) -> str:
+        found = _SPACE.match(self._text, self._at)
+        self._at = self._at if found is None else found.end()
+        return self._text[self._at : self._at + 1]
+
+    def _take(self, sign: str) -> None:
+        if self._next() != sign:
+            raise ValueError(f"no {sign} where one belongs")
+        self._at += 1
+
+    def _value(self) -> Any:
+        self._count += 1
+        if self._count > MOST_ENTRIES:
+            raise ValueError("too many entries")
+        self._next()
+        try:
+            value, length = _DECODER.raw_decode(self._text[self._at : self._at + MOST_ENTRY])
+        except RecursionError as error:
+            raise ValueError("too deep") from error
+        self._at += length
+        return value
+
+    def members(self, read: Callable[["_Pieces"], Any]) -> Iterator[tuple[str, Any]]:
+        """Yield the keys of an object, and what `read` makes of their values."""
+        for _ in self._parts("{", "}"):
+            key = self._value()
+            if not isinstance(key, str):
+                raise ValueError("a key that is no text")  # noqa: TRY004 - the text is wrong, not the call
+            self._take(":")
+            yield key, read(self)
+
+    def entries(self) -> Any:
+        """Return a value; what a list or an object holds is read one by one."""
+        match self._next():
+            case "[":
+                return [self._value() for _ in self._parts("[", "]")]
+            case "{":
+                return dict(self.members(_Pieces._value))
+        return self._value()
+
+    def _parts(self, begin: str, end: str) -> Iterator[None]:
+        """Yield before each part of a list or an object, which is to be read then."""
+        self._take(begin)
+        first = True
+        while self._next() != end:
+            if not first:
+                self._take(",")
+            first = False
+            yield
+        self._take(end)
+
+
+_DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def orders_of_state(state: Mapping[str, Any]) -> tuple[list[SharedOrder], int]:

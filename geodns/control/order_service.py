@@ -167,7 +167,7 @@ class OrderService:
                 orders = self._book.made(plan, cause, self.now())
                 if self._sharing is None or not orders:
                     break
-                offered = await self._sharing.offer(tuple(orders.values()), self._revision(hosts))
+                offered = await self._sharing.offer(tuple(orders.values()))
                 unasked = offered.unasked
                 if not offered.moved and not self._book.outdates(orders):
                     break
@@ -179,7 +179,7 @@ class OrderService:
         pending, unkept, peers = await asyncio.gather(
             self._workers.deliver(),
             self._persistence.orders_written(plan.hosts),
-            _nobody() if self._sharing is None or not own else self._sharing.confirmed(own),
+            _nobody() if self._sharing is None or not own else self._sharing.confirmed(),
         )
         if unkept is not None:
             note = f"in force, but not kept ({unkept}): it is written as soon as it can be"
@@ -324,7 +324,7 @@ class OrderService:
             if merged.changes:
                 self._take(merged, source)
             taken |= merged.changes
-            newer_here += newer(self._book.orders, some, whole=False)
+            newer_here += newer(self._book.orders, some)
             await asyncio.sleep(0)
         if whole:
             known = {one.key for one in theirs}

@@ -1,7 +1,7 @@
 """Names what orders need of the other servers: to be offered to them first, and confirmed by them after."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from geodns.control.orders import OrderRequest, OrderResult
@@ -29,12 +29,12 @@ class Offered(NamedTuple):
 class OrderSharing(Protocol):
     """The way to the other servers."""
 
-    async def offer(self, orders: Sequence[SharedOrder], revision: Mapping[str, str]) -> Offered:
-        """Offer orders, planned by these revisions of their zones' orders; takes a second at most."""
+    async def offer(self, orders: Sequence[SharedOrder]) -> Offered:
+        """Offer orders that were planned by those in force here; takes a second at most."""
         ...
 
-    async def confirmed(self, orders: Sequence[SharedOrder]) -> tuple[str, ...]:
-        """Wait until the others have confirmed orders, 2 s at most; return those that have not."""
+    async def confirmed(self) -> tuple[str, ...]:
+        """Wait until the others have what is in force here, 2 s at most; return those that have not."""
         ...
 
 

@@ -71,23 +71,14 @@ def merge(own: Orders, others: Iterable[SharedOrder]) -> Merged:
     return Merged(changes, lost, frozenset(seen - changes.keys()))
 
 
-def newer(own: Orders, others: Iterable[SharedOrder], *, whole: bool) -> tuple[SharedOrder, ...]:
-    """Return the own orders that others lack, or have in an earlier version.
-
-    Args:
-        own: all of them.
-        others: what others hold.
-        whole: whether that is all that they hold; False: of other keys nothing is known.
-
-    """
+def newer(own: Orders, others: Iterable[SharedOrder]) -> tuple[SharedOrder, ...]:
+    """Return the own orders that others hold in an earlier version."""
     highest: dict[OrderKey, SharedOrder] = {}
     for one in others:
         known = highest.get(one.key)
         if known is None or beats(one, known):
             highest[one.key] = one
-    given_back = [own[key] for key, one in highest.items() if key in own and beats(own[key], one)]
-    missing = (one for key, one in own.items() if key not in highest) if whole else ()
-    return (*given_back, *missing)
+    return tuple(own[key] for key, one in highest.items() if key in own and beats(own[key], one))
 
 
 def rank(order: SharedOrder) -> tuple[int, str, str]:

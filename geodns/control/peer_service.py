@@ -4,7 +4,6 @@ Without `servers`, or where all its URLs lead here, nothing of this runs.
 """
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -18,7 +17,7 @@ from geodns.config.settings import Settings
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.known_peers import KnownPeer, KnownPeers, PeerView
-from geodns.control.order_json import orders_of_state
+from geodns.control.order_json import orders_of_state, read_state
 from geodns.control.order_service import OrderService
 from geodns.control.peers import PeerReport, PeerStates, differing_verdicts, report_of
 from geodns.control.watchdog import Watchdog
@@ -261,7 +260,4 @@ _HINTS = {
 
 def _orders_in(body: bytes) -> tuple[list[SharedOrder], int]:
     """Return the orders of a server's state, and how many make no sense; raises ValueError."""
-    state = json.loads(body)
-    if not isinstance(state, dict):
-        raise ValueError("no object")  # noqa: TRY004 - the text is wrong, not the call
-    return orders_of_state(state)
+    return orders_of_state(read_state(body))

@@ -143,12 +143,8 @@ class SharedOrders:
         if rest:
             self._link.offer_orders(rest)
 
-    async def offer(self, orders: Sequence[SharedOrder], revision: Mapping[str, str]) -> Offered:
-        """Put orders into the store, unless others have come in there that are not in force here.
-
-        The revisions that the store keeps are its own; those of the plan say that nothing has changed since.
-        """
-        del revision
+    async def offer(self, orders: Sequence[SharedOrder]) -> Offered:
+        """Put orders into the store, unless others have come in there that are not in force here."""
         if not self._link.state.connected:
             return Offered(unasked=self._others())
         self._offering = set()
@@ -198,9 +194,8 @@ class SharedOrders:
     def _others(self) -> tuple[str, ...]:
         return tuple(sorted(self._known()))
 
-    async def confirmed(self, orders: Sequence[SharedOrder]) -> tuple[str, ...]:
-        """Wait until the heard servers have these in force; return those that do not say so in time."""
-        del orders  # all are compared: whoever has the same digest has these
+    async def confirmed(self) -> tuple[str, ...]:
+        """Wait until the heard servers have the same orders in force; return those that are late."""
         if not self._link.state.connected:
             return ()
         loop = asyncio.get_running_loop()

@@ -104,7 +104,6 @@ class SharedReader:
         self._scripts = scripts
         self.reread()
         self.busy = True
-        log = self._messages.key("log")
         while True:
             now = time.monotonic()
             if now >= self._all_due:
@@ -114,11 +113,15 @@ class SharedReader:
             for key in [key for key, at in self._due.items() if at <= now]:
                 await self._read_again(client, key)
             self.busy = False
-            replies = await client.xread({log: self.place}, count=ENTRIES, block=int(BLOCK * 1000))
-            entries = replies.items() if isinstance(replies, dict) else replies
-            self.busy = True
-            for _, taken in entries:
-                await self._take_entries(client, taken)
+            await self._follow(client, int(BLOCK * 1000))
+
+    async def _follow(self, client: Client, block: int | None = None) -> None:
+        """Take what the log tells since, and wait so many milliseconds for it."""
+        replies = await client.xread({self._messages.key("log"): self.place}, count=ENTRIES, block=block)
+        entries = replies.items() if isinstance(replies, dict) else replies
+        self.busy = True
+        for _, taken in entries:
+            await self._take_entries(client, taken)
 
     async def _read_all(self, client: Client) -> None:
         """Read where the log ends, then what it led to: what comes after is told by the log."""
@@ -157,9 +160,18 @@ class SharedReader:
             self._due[key] = time.monotonic() + REREAD_AFTER
 
     async def _slices(
-        self, client: Client, key: bytes, count: int, take: Callable[[Mapping[bytes, bytes]], object]
+        self,
+        client: Client,
+        key: bytes,
+        count: int,
+        take: Callable[[Mapping[bytes, bytes]], object],
+        *,
+        follow: bool = False,
     ) -> set[bytes] | None:
-        """Give all fields to `take`, so many at a time; return their names; None: there are too many."""
+        """Give all fields to `take`, so many at a time; return their names; None: there are too many.
+
+        With `follow` the log goes on between: a change must not wait till a large hash is read.
+        """
         seen: set[bytes] = set()
         cursor = b"0"
         while True:
@@ -173,6 +185,8 @@ class SharedReader:
                 take(dict(items[start : start + count]))
                 await asyncio.sleep(0)
             seen.update(field for field, _ in items)
+            if follow and cursor != b"0":
+                await self._follow(client)
             if len(seen) > MAX_FIELDS:
                 self._bad.note(key, b"", BadValueError(MANY))
                 return None
@@ -217,7 +231,7 @@ class SharedReader:
         if book is None:
             return
         seen = await self._slices(
-            client, key, SLICE, lambda fields: self._take_votes(key, node, book, fields)
+            client, key, SLICE, lambda fields: self._take_votes(key, node, book, fields), follow=True
         )
         if seen is None:
             return

@@ -9,7 +9,8 @@ from openapi_spec_validator import validate
 
 from geodns import daemon
 from geodns.api.app import make_app
-from geodns.api.openapi import OPERATIONS, PATH, document
+from geodns.api.openapi import document
+from geodns.api.operations import OPERATIONS, PATH
 from geodns.control.orders import Verb
 from tests.api.test_app import ask
 from tests.controlling import Control, Running, ready

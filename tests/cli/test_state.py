@@ -81,6 +81,22 @@ def test_hosts_that_are_unknown_make_it_a_problem(fake: Answering) -> None:
     assert (result.exit_code, result.stderr) == (1, "left out: mta9: no such host is served here\n")
 
 
+@pytest.mark.parametrize("arguments", [[], ["--yes"]], ids=str)
+def test_a_server_of_a_version_before_orders_takes_up_what_a_later_one_gave(
+    fake: Answering, arguments: list[str]
+) -> None:
+    old = (
+        400,
+        {"error": "`orders`: not known here; `revision`: not known here: write what export-state has"},
+    )
+    fake.give(POST, *([] if arguments else [imported(dry_run=True)]), imported())
+    fake.gives[POST] = [one for answer in fake.gives[POST] for one in (old, answer)]
+    given = STATE | {"orders": [], "revision": {}}
+    result = run(fake, "import-state", *arguments, given=json.dumps(given))
+    assert result.exit_code == 0, result.output
+    assert [set(one[3]) for one in fake.asked] == [set(given), set(STATE)] * (1 if arguments else 2)
+
+
 def test_nothing_in_it_is_said(fake: Answering) -> None:
     fake.give(POST, imported(imposed=[], hosts={}, pools={}))
     assert run(fake, "import-state", given=json.dumps(STATE)).stdout == "it has no overrides\n"

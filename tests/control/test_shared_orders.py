@@ -364,15 +364,14 @@ class Sharing:
         self.late: tuple[str, ...] = ()
         orders.share_by(self)
 
-    async def offer(self, orders: Sequence[SharedOrder], revision: Any) -> Offered:
-        assert revision == {NAME: self.orders.revisions().get(NAME) or revision[NAME]}
+    async def offer(self, orders: Sequence[SharedOrder]) -> Offered:
         self.offered.append(orders)
         later, self.later = self.later, []
         await self.orders.shared_changed(later, "ns2")
         return Offered(bool(later), self.unasked)
 
-    async def confirmed(self, orders: Sequence[SharedOrder]) -> tuple[str, ...]:
-        assert orders == self.offered[-1]
+    async def confirmed(self) -> tuple[str, ...]:
+        assert all((one.key, one) in self.orders.held.items() for one in self.offered[-1]), "in force first"
         return self.late
 
 

@@ -20,7 +20,7 @@ from geodns.model.mail import MailEvent
 from geodns.storage.signal_file import DAY, SignalFile, Taken
 from tests.sample_zones import NAME
 from tests.servicing import Rig
-from tests.sharing import Group, group, until
+from tests.sharing import FakeLink, Group, group, until
 
 __all__ = ["group"]
 HOST = (NAME, "mta1")
@@ -70,16 +70,25 @@ def test_a_total_is_the_sum_over_servers(group: Group) -> None:
     asyncio.run(go())
 
 
-def test_a_batch_counts_once_wherever_it_is_sent(group: Group) -> None:
+def test_a_batch_counts_once_wherever_it_is_sent(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
     async def go() -> None:
+        counted = asyncio.Event()
+        settle = FakeLink.settle_batch
+
+        async def settle_later(link: FakeLink, batch: str, accepted: int | None) -> None:
+            await counted.wait()
+            await settle(link, batch, accepted)
+
         async with group.of("ns1", "ns2") as (one, two):
             assert await post(one, "b") == Taken(1)
             await until(lambda: group.store.claims["b"] == ("ns1", 1))
             assert await post(one, "b") == Taken(1, duplicate=True)
             assert await post(two, "b") == Taken(1, duplicate=True)
             # Sent to both at once, one is told to come again until the other has counted.
+            monkeypatch.setattr(FakeLink, "settle_batch", settle_later)
             results = await asyncio.gather(post(one, "c"), post(two, "c"), return_exceptions=True)
             assert {type(one) for one in results} == {Taken, AwayError}
+            counted.set()
             await until(lambda: group.store.claims["c"][1] == 1)
             assert [await post(each, "c") for each in (one, two)] == 2 * [Taken(1, duplicate=True)]
             await sees(two, 2)

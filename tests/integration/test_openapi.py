@@ -18,7 +18,8 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 
 from geodns.api.connections import SIGNALS, SIMULATE
-from geodns.api.openapi import OPERATIONS, PATH, STREAM, Operation, document
+from geodns.api.openapi import document
+from geodns.api.operations import OPERATIONS, PATH, STREAM, Operation
 from tests.integration.cluster import Server, serving, zone_text
 from tests.integration.mailhosts import mail_hosts
 
