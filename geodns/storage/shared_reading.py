@@ -185,7 +185,7 @@ class SharedReader:
                 take(dict(items[start : start + count]))
                 await asyncio.sleep(0)
             seen.update(field for field, _ in items)
-            if follow and cursor:
+            if follow and cursor != b"0":
                 await self._follow(client)
             if len(seen) > MAX_FIELDS:
                 self._bad.note(key, b"", BadValueError(MANY))
