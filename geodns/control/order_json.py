@@ -57,7 +57,10 @@ def read_state(body: bytes) -> dict[str, Any]:
         ValueError: it is none, or beyond all bounds.
 
     """
-    return dict(_Pieces(body.decode()).members(_Pieces.entries))
+    pieces = _Pieces(body.decode())
+    found = dict(pieces.members(_Pieces.entries))
+    pieces.end()
+    return found
 
 
 class _Pieces:
@@ -98,6 +101,11 @@ class _Pieces:
                 raise ValueError("a key that is no text")  # noqa: TRY004 - the text is wrong, not the call
             self._take(":")
             yield key, read(self)
+
+    def end(self) -> None:
+        """Refuse what stands behind the last value."""
+        if self._next():
+            raise ValueError("more behind the end")
 
     def entries(self) -> Any:
         """Return a value; what a list or an object holds is read one by one."""
