@@ -1,4 +1,4 @@
-"""What this server says of itself to the other name servers of its zones; what the status shows of those."""
+"""Tells the other name servers about this one, and shows these in the status."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the status shows of the servers that this one shares verdicts and orders with."""
+"""Shows in the status the servers that this one shares verdicts and orders with."""
 
 from typing import TYPE_CHECKING
 

@@ -94,7 +94,7 @@ def acl(group: str, user: str) -> None:
     """
     # The types of values take as long to load as all the rest of a command.
     from geodns.model.shared import GROUP  # noqa: PLC0415 - see above
-    from geodns.storage.shared_scripts import acl as acl_line  # noqa: PLC0415
+    from geodns.storage.shared_scripts import acl as acl_line  # noqa: PLC0415 - see above
 
     if re.fullmatch(GROUP, group) is None:
         raise UsageError(f"{group!r} is no group: write 1 to 32 small letters, digits or dashes, as out")

@@ -13,7 +13,7 @@ from geodns.model.zone import Zone
 from geodns.responder.route_table import CompiledRule, RouteTarget, ZoneRoutes
 
 PRECISION = 1 << 20
-"""What the weights of a target add up to, at most, but that nobody's becomes 0."""
+"""The most that the weights of a target add up to, but that nobody's becomes 0."""
 _MOST_EXACT = 1 << 60
 """Common denominators beyond it are of no use: those of many factors have thousands of digits."""
 

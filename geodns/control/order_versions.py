@@ -336,8 +336,8 @@ def restored_orders(
                 lost[key] = order
                 continue
             zone, host, kind = key
-            id = hashlib.sha256(_canonical([*key, *order.version.rank]).encode()).hexdigest()[:32]  # noqa: A001
-            version = next_version(order, id)
+            digest = hashlib.sha256(_canonical([*key, *order.version.rank]).encode()).hexdigest()
+            version = next_version(order, digest[:32])
             at = max(now, order.at)
             orders[key] = SharedOrder(zone=zone, host=host, kind=kind, version=version, node=node, at=at)
         else:

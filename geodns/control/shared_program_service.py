@@ -24,7 +24,7 @@ PARTS = 10_000
 ORDER_LASTS = 60.0
 """Seconds that an operator's order is looked at: by then the server that moves days has taken it over."""
 STAGES, ORDERED, EFFECTS = "warmup/", "ordered/", "reputation/"
-"""How their fields begin."""
+"""Beginnings of the fields of stages, orders and effects."""
 
 _Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Date = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]

@@ -1,4 +1,4 @@
-"""What a server tells of the others that it shares verdicts and orders with, as values."""
+"""Describes the servers that this one shares verdicts and orders with, as values."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -12,7 +12,7 @@ from pydantic import Field
 from geodns.model.base import Frozen
 
 NULL_SENDER = "<>"
-"""How rules write the sender of bounces."""
+"""The sender of bounces, as rules write it."""
 SMTP = 25
 MOST_VALUES = 4
 """Values of one condition in words."""

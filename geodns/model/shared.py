@@ -1,4 +1,4 @@
-"""What the servers of a zone tell one another: votes, heartbeats and orders, as values."""
+"""Votes, heartbeats and orders that the servers of a zone tell one another, as values."""
 
 from collections.abc import Mapping
 from enum import StrEnum

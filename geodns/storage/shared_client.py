@@ -62,8 +62,8 @@ class Clients:
     def _unbounded(self, timeout: float) -> Client:
         try:
             from redis.asyncio import Redis, Sentinel  # noqa: PLC0415 # an extra
-            from redis.asyncio.retry import Retry  # noqa: PLC0415
-            from redis.backoff import NoBackoff  # noqa: PLC0415
+            from redis.asyncio.retry import Retry  # noqa: PLC0415 - an extra
+            from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
         except ImportError:
             raise MissingLibraryError(
                 "shared: the library for Redis is not installed: pip install 'geodns[shared]'"

@@ -256,7 +256,7 @@ class SharedReader:
                     continue
                 epoch, vote = self._messages.open_vote(key, field, raw)
                 if epoch != book.epoch:
-                    raise BadValueError(TRUNCATED)  # noqa: TRY301
+                    raise BadValueError(TRUNCATED)  # noqa: TRY301 - noted below, as what cannot be read
                 changes[name] = vote
             except BadValueError as error:
                 self._bad.note(key, field, error)

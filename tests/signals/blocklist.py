@@ -1,8 +1,6 @@
 """A DNS block list in a thread of the test: it lists what it is told, and can be broken in every way."""
 
 import contextlib
-import socket
-import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
 
@@ -10,6 +8,8 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
+from tests.signals.udp_server import udp_server
 
 TESTS = {"127.0.0.2": ["127.0.0.2"], "::ffff:7f00:2": ["127.0.0.2"]}
 
@@ -73,23 +73,5 @@ def _address(reverse: str) -> str:
 @contextlib.contextmanager
 def block_list() -> Iterator[BlockList]:
     """Run the lists on a free port of loopback until the block ends."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
-        port.bind(("127.0.0.1", 0))
-        port.settimeout(0.1)
-        server, ended = BlockList(port.getsockname()[1]), threading.Event()
-
-        def serve() -> None:
-            while not ended.is_set():
-                with contextlib.suppress(TimeoutError):
-                    packet, client = port.recvfrom(4096)
-                    reply = server.answer(packet)
-                    if reply is not None:
-                        port.sendto(reply, client)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            ended.set()
-            thread.join(5)
+    with udp_server(BlockList) as server:
+        yield server

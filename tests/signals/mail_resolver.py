@@ -1,13 +1,13 @@
 """A resolver in a thread of the test that says of each domain what it is told."""
 
 import contextlib
-import socket
-import threading
 from collections.abc import Iterator
 
 import dns.message
 import dns.rcode
 import dns.rrset
+
+from tests.signals.udp_server import udp_server
 
 SOA = "ns.example. admin.example. 1 2 3 4 900"
 
@@ -59,23 +59,5 @@ class MailResolver:
 @contextlib.contextmanager
 def mail_resolver() -> Iterator[MailResolver]:
     """Run it on a free port of loopback until the block ends."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
-        port.bind(("127.0.0.1", 0))
-        port.settimeout(0.1)
-        server, ended = MailResolver(port.getsockname()[1]), threading.Event()
-
-        def serve() -> None:
-            while not ended.is_set():
-                with contextlib.suppress(TimeoutError):
-                    packet, client = port.recvfrom(4096)
-                    reply = server.answer(packet)
-                    if reply is not None:
-                        port.sendto(reply, client)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            ended.set()
-            thread.join(5)
+    with udp_server(MailResolver) as server:
+        yield server

@@ -11,7 +11,7 @@ TIMEOUT = "2s"
 TRANSPORT = "remote_smtp"
 
 _ENCODED = ("%", "%25"), ("&", "%26")
-"""What would break the line apart; everything else may stand in it."""
+"""Characters that would break the line apart; everything else may stand in it."""
 
 
 def exim(plan: Plan) -> tuple[Section, ...]:

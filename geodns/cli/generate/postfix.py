@@ -12,7 +12,7 @@ TABLE = "geodns_classes"
 CLEANUP = "geodns-cleanup"
 
 _CARRIED = {"recipient": {"recipient", "provider"}, "sender": {"sender"}}
-"""What each map of the socketmap protocol knows of a message."""
+"""Attributes of a message that each map of the socketmap protocol knows."""
 
 
 def postfix(plan: Plan, *, by_map: bool = False, queue: Path = QUEUE) -> tuple[Section, ...]:
