@@ -1,7 +1,7 @@
 """Remembers what a hash in Redis holds, in a few bytes a field, so that only what changed is read again."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from geodns.storage.shared_messages import BadValueError, field_name
 
@@ -17,44 +17,55 @@ class Book:
         epoch: of the server that writes it.
         number: of its last writing.
         fields: digests by field.
+        all: of all of them together.
 
     """
 
-    __slots__ = ("_all", "epoch", "fields", "number")
+    __slots__ = ("all", "epoch", "fields", "number")
 
     def __init__(self, epoch: int = 0, number: int = 0) -> None:
         self.epoch = epoch
         self.number = number
         self.fields: dict[bytes, int] = {}
-        self._all = 0
+        self.all = 0
 
     @property
     def digest(self) -> str:
         """The same wherever the same fields have the same values."""
-        return f"{self._all:016x}"
+        return f"{self.all:016x}"
 
     def put(self, field: bytes, raw: bytes) -> bool:
         """Note a field's value; return whether it is another than before."""
-        digest = _digest(field, raw)
+        return self.note(field, digest_of(field, raw))
+
+    def note(self, field: bytes, digest: int) -> bool:
+        """Note the digest of a field's value; return whether it is another than before."""
         before = self.fields.get(field)
         if before == digest:
             return False
         self.fields[field] = digest
-        self._all ^= digest ^ (before or 0)
+        self.all ^= digest ^ (before or 0)
         return True
 
     def drop(self, field: bytes) -> bool:
         """Forget a field; return whether it was known."""
         before = self.fields.pop(field, None)
-        self._all ^= before or 0
+        self.all ^= before or 0
         return before is not None
+
+    def only(self, fields: Collection[bytes]) -> "Book":
+        """Forget all fields but these; return itself."""
+        for field in self.fields.keys() - fields:
+            self.drop(field)
+        return self
 
     def differing(self, other: "Book") -> list[bytes]:
         """Return the fields that are missing in another, or have other values there."""
         return [field for field, digest in self.fields.items() if other.fields.get(field) != digest]
 
 
-def _digest(field: bytes, raw: bytes) -> int:
+def digest_of(field: bytes, raw: bytes) -> int:
+    """Return the digest of a field and its value; those of a whole hash are put together by exclusive or."""
     text = b"%d " % len(field) + field + raw
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
 
