@@ -128,8 +128,9 @@ class SharedVerdicts:
         self._changed.update(dict.fromkeys(self.targets.all(news.merged)))
         self._believe()
         if news.publish or news.gone:
+            same: dict[tuple[int, str], AddressVote] = {}
             changes: dict[str, AddressVote | None] = {
-                key: self._with_reason(key, vote) for key, vote in news.publish.items()
+                key: self._with_reason(key, vote, same) for key, vote in news.publish.items()
             }
             self._publish({**dict.fromkeys(news.gone), **changes})
         if news.rechecks:
@@ -154,12 +155,18 @@ class SharedVerdicts:
         if found:
             self._verdicts.believe(found)
 
-    def _with_reason(self, key: str, vote: AddressVote) -> AddressVote:
+    def _with_reason(
+        self, key: str, vote: AddressVote, same: dict[tuple[int, str], AddressVote]
+    ) -> AddressVote:
+        """Add to a vote why; the same votes for the same reason become one."""
         if vote.vote is not Vote.DOWN:
             return vote
         last = self._verdicts.last(self.targets[key][0])
         why = "" if last is None else printable(last[0].detail)[:MAX_WHY]
-        return vote.model_copy(update={"why": why})
+        found = same.get((id(vote), why))
+        if found is None:
+            found = same[id(vote), why] = vote.model_copy(update={"why": why})
+        return found
 
     # --- the others -------------------------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ class SharedAddress:
         asked: the servers that have asked for one, and their votes.
         voids: the others' ballots that do not count.
         event: the last of its circle's losses and gains that was taken.
+        code: the state that the verdict `coded` says.
 
     """
 
@@ -60,6 +61,8 @@ class SharedAddress:
         "backing",
         "backs",
         "circle",
+        "code",
+        "coded",
         "event",
         "fresh",
         "gone",
@@ -85,7 +88,8 @@ class SharedAddress:
         self.target = target
         self.circle = circle
         self.own = NOTHING_KNOWN
-        self.mine = NOTHING_KNOWN
+        self.mine = self.coded = NOTHING_KNOWN
+        self.code = UNKNOWN
         self.seeded = False
         self.backing: Verdict | None = None
         self.state = self.served = state
@@ -117,12 +121,14 @@ class SharedAddress:
     @property
     def stands(self) -> int:
         """The state that we would serve alone."""
-        return code_of(merged_state(self.mine))
+        if self.mine is not self.coded:
+            self.coded, self.code = self.mine, code_of(merged_state(self.mine))
+        return self.code
 
     @property
     def says(self) -> int:
         """The state that we vote, fresh or not."""
-        return code_of(merged_state(self.mine if self.backing is None else self.backing))
+        return self.stands if self.backing is None else code_of(merged_state(self.backing))
 
     def ballot(self) -> int:
         """Return the own ballot."""
