@@ -103,7 +103,8 @@ class SharedVerdicts:
         if self.targets.counts(target):
             self._hold()
             self._quorum.probed(target.shared_key, kind, after, self._clock())
-        self._wake()
+        if self._changed or self._quorum.busy:  # of most probes nothing follows
+            self._wake()
 
     def judged(self, verdicts: Mapping[Target, Verdict]) -> None:
         """Take own verdicts that changed without a probe of theirs, or a pool's `hold` that did."""

@@ -15,6 +15,8 @@ from geodns.model.state import NOTHING_KNOWN, HealthState, Verdict
 
 AGREES = {UP: ProbeResult.OK, DOWN: ProbeResult.FAILURE}
 """The result of a probe that agrees with a vote."""
+NOBODY: frozenset[tuple[str, int]] = frozenset()
+"""One object, as nobody has asked for most addresses."""
 _STATES = {UP: HealthState.UP, DOWN: HealthState.DOWN}
 
 
@@ -102,7 +104,7 @@ class SharedAddress:
         self.backs = ""
         self.recheck = UNKNOWN
         self.rechecked_at = float("-inf")
-        self.asked: frozenset[tuple[str, int]] = frozenset()
+        self.asked = NOBODY
         self.voids: dict[str, Void] | None = None
         self.event = 0
         self.gone = False

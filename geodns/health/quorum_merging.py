@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from geodns.health.quorum_address import SharedAddress, Void
+from geodns.health.quorum_address import NOBODY, SharedAddress, Void
 from geodns.health.quorum_circle import Circle, Roll, heard_in, mode_of
 from geodns.health.quorum_lasting import LASTING, Lasting
 from geodns.health.quorum_merge import (
@@ -387,7 +387,7 @@ class QuorumMerging:
             and self._says(address, node, ballot & VOTE)
         )
         votes = {vote for _, vote in asked - address.asked} - {ballots[0] & VOTE if ballots else UNKNOWN}
-        address.asked = asked
+        address.asked = asked or NOBODY
         if votes and not address.held:
             address.recheck = max(votes)
             self._rechecks.add(key)

@@ -61,7 +61,9 @@ class OwnVotes:
         if not (self._changed or self._again or self._gone):
             return {}, ()
         found: dict[str, AddressVote] = {}
-        same: dict[tuple[int, str], AddressVote] = {}  # most that is said at once is the same
+        # Most that is said at once is the same, and then one object.
+        same: dict[tuple[int, str], AddressVote] = {}
+        numbers: dict[int, int] = {}
         seq = self.seq + 1
         while self._changed and len(found) < AT_ONCE:
             key, _ = self._changed.popitem()
@@ -72,7 +74,8 @@ class OwnVotes:
                 continue
             if address.said >= 0:
                 self.digest.remove(key, address.said, address.said_backs)
-            address.said, address.said_backs = seq << 8 | ballot, backs
+            said = seq << 8 | ballot
+            address.said, address.said_backs = numbers.setdefault(said, said), backs
             self.digest.add(key, address.said, backs)
             self.seq = seq
             found[key] = _vote_of(address, same)
