@@ -41,6 +41,8 @@ ADDRESSES = 10_000
 FLIPS = 1_000
 REST = 30.0
 """Seconds at rest: as long as from one reading of everything to the next."""
+SETTLING = 35.0
+"""Seconds until all was read once that was written before: what is as it was then is not sent again."""
 FLIPPING = 10.0
 """Seconds over which flips are spread."""
 SPREAD = 1.0
@@ -142,7 +144,7 @@ class _Servers:
             time.sleep(0.2)
 
     def at_rest(self, redis: RedisServer, seconds: float) -> list[Figure]:
-        time.sleep(5.0)
+        time.sleep(SETTLING)
         before, load = self.tell("begin"), _load(redis)
         time.sleep(seconds)
         after = self.tell("see")

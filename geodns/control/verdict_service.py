@@ -143,6 +143,12 @@ class VerdictService:
             self._agreement.look()
         self._hand_over()
 
+    def prepare(self, zones: Iterable[Zone]) -> None:
+        """Work out what `follow` takes of zones, in a thread: with many addresses it holds the loop up."""
+        if self._agreement is not None:
+            for target in _zones_of(zones):
+                target.shared_key  # noqa: B018 # which it keeps
+
     def follow(self) -> None:
         """Probe the hosts of the zones that are served now."""
         pools = watched_pools(self._cluster.zones.values())

@@ -235,6 +235,7 @@ class ZoneService:
         edit = self._confirmed(edit) if yes is True or (yes and yes == self.digest) else held
         edit, views = await self._views.of_edit(edit)
         await asyncio.to_thread(self._report_problems, edit)  # there may be many
+        await asyncio.to_thread(self._verdicts.prepare, edit.zones.values())
         for name in edit.refused:
             self._metrics.count_refused_file(name)
         began = time.perf_counter()

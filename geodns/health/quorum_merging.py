@@ -265,8 +265,8 @@ class QuorumMerging:
             left -= 1
             key = sweep.keys.pop()
             found = self._addresses.get(key)
-            if found is not None and (evidence := sweep.evidence(found)) is not None:
-                self._merge(found, evidence | self._swept(found))
+            if found is not None and (shown := sweep.evidence(found)) is not None:
+                self._merge(found, shown | self._swept(found))
                 left -= LOOKED_AT - 1
 
     def _ballot(self, address: SharedAddress) -> int:
