@@ -22,7 +22,7 @@ from geodns.health.quorum_merge import (
     decide,
     state_of,
 )
-from geodns.health.quorum_merging import FROZEN_FOR, QuorumMerging
+from geodns.health.quorum_merging import FROZEN_FOR, SLICE, QuorumMerging
 from geodns.health.quorum_standing import (
     EMPTY,
     NOTHING_MERGED,
@@ -216,7 +216,7 @@ class Quorum(QuorumMerging):
             self._queue_votes(peer)
         if new:
             self._review()
-        self._work()
+        self._work(SLICE // 10)  # heartbeats come ten at a time
 
     def voted(
         self,

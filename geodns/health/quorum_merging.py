@@ -249,9 +249,9 @@ class QuorumMerging:
                 evidence |= sweep.evidence(address) or UNKNOWN
         return evidence
 
-    def _work(self) -> None:
+    def _work(self, most: int = SLICE) -> None:
         """Merge some of the addresses that wait."""
-        left = SLICE * LOOKED_AT
+        left = most * LOOKED_AT
         while left > 0 and self._pending:
             key, evidence = self._pending.popitem()
             address = self._addresses[key]

@@ -71,31 +71,24 @@ def digest_of(field: bytes, raw: bytes) -> int:
 
 
 class Names:
-    """Texts of fields, each once: many servers have votes on the same addresses."""
+    """Names of fields, each once: many servers have votes on the same addresses."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[bytes, str]] = {}
+        self._known: dict[bytes, bytes] = {}
 
     def known(self, field: bytes) -> bytes:
-        """Return the field as it came first, if it has a text; else as it is."""
+        """Return the field as it came first, if it is a name; else as it is."""
+        known = self._known.get(field)
+        if known is not None:
+            return known
         try:
-            return self(field)[0]
+            field_name(field)
         except BadValueError:
             return field
-
-    def __call__(self, field: bytes) -> tuple[bytes, str]:
-        """Return the field and its text.
-
-        Raises:
-            BadValueError: it is none.
-
-        """
-        known = self._known.get(field)
-        if known is None:
-            if len(self._known) >= MAX_NAMES:
-                self._known.clear()
-            known = self._known[field] = (field, field_name(field))
-        return known
+        if len(self._known) >= MAX_NAMES:
+            self._known.clear()
+        self._known[field] = field
+        return field
 
 
 def number_of(raw: bytes | None) -> int:

@@ -11,7 +11,7 @@ from geodns.model.shared import TOMBSTONE_KEPT, AddressVote, SharedOrder
 from geodns.storage.shared_books import Book, Names, digest_of, number_of, place_in_log, text_fields
 from geodns.storage.shared_client import BLOCK, Client
 from geodns.storage.shared_link import SharedEvents
-from geodns.storage.shared_messages import BadValueError, BadValues, Messages, order_field
+from geodns.storage.shared_messages import BadValueError, BadValues, Messages, field_name, order_field
 from geodns.storage.shared_scripts import NODES
 from geodns.storage.shared_slices import SLICE, SlicedHashes
 from geodns.storage.shared_writing import Script, SharedWriter
@@ -129,7 +129,7 @@ class SharedReader:
         nodes = {self._node, *self.epochs}
         for raw in (await client.zrange(key("nodes"), 0, -1))[-NODES:]:
             try:
-                nodes.add(self._names(raw)[1])
+                nodes.add(field_name(raw))
             except BadValueError as error:
                 self._bad.note(key("nodes"), raw, error)
         for node in sorted(nodes):
@@ -245,7 +245,7 @@ class SharedReader:
             elif not book.drop(one):
                 continue
             try:
-                name = self._names(one)[1]
+                name = field_name(one)
                 if not raw:
                     changes[name] = None
                     continue
@@ -340,7 +340,7 @@ class SharedReader:
                 book.drop(field)
             elif book.put(field, raw):
                 try:
-                    name = self._names(field)[1]
+                    name = field_name(field)
                     changes[name] = self._messages.open_sum(key, field, raw)
                 except BadValueError as error:
                     self._bad.note(key, field, error)
@@ -372,7 +372,7 @@ class SharedReader:
         raw_node, epoch, number = text_fields(entry, b"node", b"epoch", b"number")
         for name in (b"node", b"epoch", b"number"):
             del entry[name]
-        node = self._names(raw_node)[1]
+        node = field_name(raw_node)
         key = self._messages.key(kind.decode("ascii"), node)
         if node == self._node:
             return

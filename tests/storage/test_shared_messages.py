@@ -32,6 +32,7 @@ from geodns.storage.shared_messages import (
     BadValues,
     Beat,
     Messages,
+    field_name,
     order_field,
 )
 
@@ -291,10 +292,13 @@ def test_a_digest_is_of_what_there_is(steps: list[tuple[bytes, bytes]]) -> None:
 
 def test_names_and_numbers_of_a_store() -> None:
     known = Names()
-    assert known(b"smtp/192.0.2.1:25")[1] is known(b"smtp/192.0.2.1:25")[1]
+    first, again = (b"".join([b"smtp/", b"192.0.2.1:25"]) for _ in range(2))
+    assert first is not again
+    assert known.known(first) is known.known(again) is first
     for bad in (b"", b"\xff", b"a\x00", b"x" * 1025):
+        assert known.known(bad) is bad
         with pytest.raises(BadValueError, match=BAD_NAME):
-            known(bad)
+            field_name(bad)
     assert [number_of(raw) for raw in (None, b"", b"12", b"-1", b"1" * 17, b"x")] == [0, 0, 12, 0, 0, 0]
     assert [number_of(b"%d" % number) for number in (MAX_NUMBER, MAX_NUMBER + 1)] == [MAX_NUMBER, 0]
     assert place_in_log(b"17-2") == (17, 2)
