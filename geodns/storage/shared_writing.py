@@ -6,7 +6,7 @@ What waits is bounded by the number of addresses, hosts and sums: a slow store m
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import JsonValue
@@ -17,6 +17,7 @@ from geodns.storage.shared_client import RuleRefusalError, Troubles
 from geodns.storage.shared_messages import (
     MAX_FIELD,
     MAX_FIELDS,
+    WITHDRAWN,
     BadValueError,
     BadValues,
     Beat,
@@ -66,6 +67,10 @@ class SharedWriter:
         self._beats = 0
         self._beat: tuple[float, Heartbeat] | None = None
         self._votes: dict[str, AddressVote] = {}
+        self._seq = 0
+        """The number of the last vote of this epoch."""
+        self.known: Collection[str] = ()
+        """Other servers that have been heard, and that a heartbeat asks for first."""
         self._sums: dict[str, JsonValue] = {}
         self.votes, self.sums = Book(), Book()
         # Names in the order in which they wait.
@@ -95,6 +100,7 @@ class SharedWriter:
                 self._votes.pop(name, None)
             else:
                 self._votes[name] = vote
+                self._seq = max(self._seq, vote.seq)
             self._votes_wait[name] = None
         self._wake.set()
 
@@ -120,6 +126,7 @@ class SharedWriter:
         if epoch == self.epoch:
             return
         self.epoch = epoch
+        self._seq = 0
         self._votes.clear()
         self._votes_wait.clear()
         self._lost.clear()
@@ -225,7 +232,10 @@ class SharedWriter:
             raise RuleRefusalError(TOO_MANY_ZONES.format(len(heartbeat.zones))) from error
         reply = await self._scripts["beat"](
             keys=[key("mark"), key("node", self._node), key("votes", self._node), key("nodes")],
-            args=[self._node, self.token, value, self._messages.prefix + b"node:", self.token],
+            args=[
+                *(self._node, self.token, value, self._messages.prefix + b"node:", self.token),
+                *(random.randrange(2**31), *self.known),  # noqa: S311 # no secret
+            ],
         )
         if self._beat is not None and self._beat[0] == at:
             self._beat = None
@@ -236,8 +246,12 @@ class SharedWriter:
         sent: list[tuple[str, AddressVote | None, bytes]] = []
         size = 0
         for name in self._votes_wait:
-            vote = self._votes.get(name)
-            raw = b"" if vote is None else self._messages.seal_vote(key, name.encode(), self.epoch, vote)
+            vote, field = self._votes.get(name), name.encode()
+            raw = (
+                self._messages.seal_withdrawal(key, field, self.epoch, self._seq)
+                if vote is None
+                else self._messages.seal_vote(key, field, self.epoch, vote)
+            )
             size += len(name) + len(raw)
             sent.append((name, vote, raw))
             if len(sent) == BATCH or size > BATCH_BYTES:
@@ -348,7 +362,7 @@ OLDER, TAKEN, MOVED, FULL = range(4)
 
 
 def _enter(book: Book, field: bytes, raw: bytes) -> None:
-    if raw:
+    if raw and not raw.startswith(WITHDRAWN):
         book.put(field, raw)
     else:
         book.drop(field)
