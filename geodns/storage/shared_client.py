@@ -175,6 +175,7 @@ _SAID = {
     "CROSSSLOT": _CLUSTER,
     "CLUSTERDOWN": _CLUSTER,
 }
+_UNTRUSTED = ("self-signed certificate", "self signed certificate", "unable to get local issuer")
 _ELSEWHERE = frozenset({"READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN"})
 """What another connection may not say."""
 _OF_CLASS = {
@@ -220,6 +221,11 @@ def _of_code(error: BaseException, text: str, names: set[str]) -> str:
     code = _code(error)
     if code in _SAID:
         return _SAID[code]
+    if any(words in text for words in _UNTRUSTED):
+        return (
+            "{place}: its certificate is not trusted: SSL_CERT_FILE, where the server starts, names a file of the "
+            "authorities to trust ({text})"
+        )
     if "ssl" in type(error).__module__ or "certificate" in text.lower():
         return "{place}: TLS fails: {text}"
     if "unknown command" in text and "HELLO" in text.upper():
