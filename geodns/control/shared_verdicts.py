@@ -105,7 +105,8 @@ class SharedVerdicts:
         if self.targets.counts(target):
             self._hold()
             self._quorum.probed(target.shared_key, kind, after, self._clock())
-        self._wake()
+        if self._changed or self._quorum.busy:  # of most probes nothing follows
+            self._wake()
 
     def judged(self, verdicts: Mapping[Target, Verdict]) -> None:
         """Take own verdicts that changed without a probe of theirs, or a pool's `hold` that did."""
@@ -130,8 +131,9 @@ class SharedVerdicts:
         self._changed.update(dict.fromkeys(self.targets.all(news.merged)))
         self._believe()
         if news.publish or news.gone:
+            same: dict[tuple[int, str], AddressVote] = {}
             changes: dict[str, AddressVote | None] = {
-                key: self._with_reason(key, vote) for key, vote in news.publish.items()
+                key: self._with_reason(key, vote, same) for key, vote in news.publish.items()
             }
             self._publish({**dict.fromkeys(news.gone), **changes})
         if news.rechecks:
@@ -156,12 +158,18 @@ class SharedVerdicts:
         if found:
             self._verdicts.believe(found)
 
-    def _with_reason(self, key: str, vote: AddressVote) -> AddressVote:
+    def _with_reason(
+        self, key: str, vote: AddressVote, same: dict[tuple[int, str], AddressVote]
+    ) -> AddressVote:
+        """Add to a vote why; the same votes for the same reason become one."""
         if vote.vote is not Vote.DOWN:
             return vote
         last = self._verdicts.last(self.targets[key][0])
         why = "" if last is None else printable(last[0].detail)[:MAX_WHY]
-        return vote.model_copy(update={"why": why})
+        found = same.get((id(vote), why))
+        if found is None:
+            found = same[id(vote), why] = vote.model_copy(update={"why": why})
+        return found
 
     # --- the others -------------------------------------------------------------------------------------
 

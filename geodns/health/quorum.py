@@ -46,7 +46,8 @@ class Quorum(QuorumMerging):
     """What one server knows of the others' votes, and what follows.
 
     Times are seconds of this machine's monotonic clock. Keys are `Target.shared_key`. Nothing is returned but
-    by `take`: call `tick` every half second or so, and `take` after what may have changed something.
+    by `take`: call `tick` every half second or so, and `take` after what may have changed something; votes
+    and probes are merged only then, so that an address of which many speak at once is merged once.
     """
 
     def __init__(
@@ -123,6 +124,8 @@ class Quorum(QuorumMerging):
         self._votes.forget(address)
         self._rechecks.drop(key)
         self._pending.pop(key, None)
+        for sweep in self._sweeps:
+            sweep.keys.discard(key)
         self._differs.discard(key)
         self._changed.pop(key, None)
         self._disagree(address, None, tied=False)
@@ -154,7 +157,6 @@ class Quorum(QuorumMerging):
         quiet = address.circle.mode is QuorumMode.QUORUM or address.stands == address.state
         if before != after or not quiet or not address.state:
             self._queue(key, after & VOTE)
-            self._work()
 
     def _back(self, address: SharedAddress, vote: int) -> None:
         """Vote for a change as our probe agrees, if one who asks for it does so still."""
@@ -209,8 +211,7 @@ class Quorum(QuorumMerging):
             self._note(NoteKind.HEARD, node=peer.node)
         self._hearing.hear(peer, beat, now)
         if peer.completed(beat):
-            for key in self._differs:
-                self._queue(key, UNKNOWN)
+            self._sweep_differing()
         if new_epoch:
             self._queue_votes(peer)
         if new:
@@ -255,9 +256,7 @@ class Quorum(QuorumMerging):
                 address.renew(node, ballot)
                 self._queue(key, ballot & VOTE | ballot >> 2 & VOTE)
         if peer.whole != whole_before:
-            for key in self._differs:
-                self._queue(key, UNKNOWN)
-        self._work()
+            self._sweep_differing()
 
     # --- time and connection ----------------------------------------------------------------------------
 
@@ -319,7 +318,7 @@ class Quorum(QuorumMerging):
     @property
     def busy(self) -> bool:
         """Whether there is more to merge: call `take` again before long, as once the loop has run."""
-        return bool(self._pending) or (self._hearing.connected and self._votes.more)
+        return bool(self._pending or self._sweeps) or (self._hearing.connected and self._votes.more)
 
     @property
     def seq(self) -> int:

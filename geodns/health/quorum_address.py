@@ -15,6 +15,8 @@ from geodns.model.state import NOTHING_KNOWN, HealthState, Verdict
 
 AGREES = {UP: ProbeResult.OK, DOWN: ProbeResult.FAILURE}
 """The result of a probe that agrees with a vote."""
+NOBODY: frozenset[tuple[str, int]] = frozenset()
+"""One object, as nobody has asked for most addresses."""
 _STATES = {UP: HealthState.UP, DOWN: HealthState.DOWN}
 
 
@@ -52,6 +54,7 @@ class SharedAddress:
         asked: the servers that have asked for one, and their votes.
         voids: the others' ballots that do not count.
         event: the last of its circle's losses and gains that was taken.
+        code: the state that the verdict `coded` says.
 
     """
 
@@ -60,6 +63,8 @@ class SharedAddress:
         "backing",
         "backs",
         "circle",
+        "code",
+        "coded",
         "event",
         "fresh",
         "gone",
@@ -85,7 +90,8 @@ class SharedAddress:
         self.target = target
         self.circle = circle
         self.own = NOTHING_KNOWN
-        self.mine = NOTHING_KNOWN
+        self.mine = self.coded = NOTHING_KNOWN
+        self.code = UNKNOWN
         self.seeded = False
         self.backing: Verdict | None = None
         self.state = self.served = state
@@ -98,7 +104,7 @@ class SharedAddress:
         self.backs = ""
         self.recheck = UNKNOWN
         self.rechecked_at = float("-inf")
-        self.asked: frozenset[tuple[str, int]] = frozenset()
+        self.asked = NOBODY
         self.voids: dict[str, Void] | None = None
         self.event = 0
         self.gone = False
@@ -117,12 +123,14 @@ class SharedAddress:
     @property
     def stands(self) -> int:
         """The state that we would serve alone."""
-        return code_of(merged_state(self.mine))
+        if self.mine is not self.coded:
+            self.coded, self.code = self.mine, code_of(merged_state(self.mine))
+        return self.code
 
     @property
     def says(self) -> int:
         """The state that we vote, fresh or not."""
-        return code_of(merged_state(self.mine if self.backing is None else self.backing))
+        return self.stands if self.backing is None else code_of(merged_state(self.backing))
 
     def ballot(self) -> int:
         """Return the own ballot."""

@@ -6,8 +6,10 @@ differ from it do not count until they say something newer.
 """
 
 import heapq
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from geodns.health.quorum_address import SharedAddress, Void
+from geodns.health.quorum_address import NOBODY, SharedAddress, Void
 from geodns.health.quorum_circle import Circle, Roll, heard_in, mode_of
 from geodns.health.quorum_lasting import LASTING, Lasting
 from geodns.health.quorum_merge import (
@@ -36,9 +38,35 @@ PAUSE = 2.0
 """Seconds without a call from which we did not run."""
 SLICE = 500
 """Addresses merged at once, in some milliseconds; the rest follows with the next calls."""
+LOOKED_AT = 10
+"""Addresses that are looked at in the time in which one is merged."""
 
 MOST_NOTES = 1_000
 """Notes between two looks at them."""
+
+
+class Sweep(NamedTuple):
+    """Addresses to merge anew after an event, too many to do so at once.
+
+    Attributes:
+        keys: those that are left.
+        circles: whose addresses are meant, with what the event shows of them; None: all, and nothing.
+        peer: the server whose votes are the evidence, where they differ from what is held.
+
+    """
+
+    keys: set[str]
+    circles: Mapping[Circle, int] | None
+    peer: Peer | None = None
+
+    def evidence(self, address: SharedAddress) -> int | None:
+        """Return what is evident of an address; None: it is not meant."""
+        if self.peer is None:
+            return UNKNOWN if self.circles is None else self.circles.get(address.circle)
+        ballot = max(self.peer.ballot(address.key), 0)
+        if ballot == agreeing(address.state):
+            return None
+        return ballot & VOTE | ballot >> 2 & VOTE
 
 
 class QuorumMerging:
@@ -71,6 +99,8 @@ class QuorumMerging:
         self._event = 0
         self._pending: dict[str, int] = {}
         """Addresses to merge, and what their new evidence shows."""
+        self._sweeps: list[Sweep] = []
+        """Many more to merge, which nobody may put into `_pending` at once."""
         self._differs: set[str] = set()
         """Addresses on which not all say and hold the same."""
         self._changed: dict[str, None] = {}
@@ -102,43 +132,40 @@ class QuorumMerging:
         if not connected and not waits:
             for peer in self._hearing.peers.values():
                 peer.alive = False
+        swept: dict[Circle, int] = {}
         for circle in self._circles.values():
             before, mode, known = circle.heard, circle.mode, circle.known
             circle.heard = heard_in(circle, self._hearing.peers.values())
             circle.known = self._roll.known(circle, self._hearing)
-            circle.mode = mode_of(circle, connected=connected, waits=waits, starts=starts)
-            if self._own_only:
-                circle.mode = QuorumMode.OWN
+            found = mode_of(circle, connected=connected, waits=waits, starts=starts)
+            circle.mode = QuorumMode.OWN if self._own_only else found
             new = [peer for peer in circle.heard if peer not in before]
             lost = len(circle.heard) - len(new) < len(before)
             if lost or (mode is not circle.mode and circle.mode is QuorumMode.OWN):
                 self._event += 1
                 circle.lost = self._event
-                self._queue_differing(circle, UNKNOWN)
+                swept[circle] = UNKNOWN
             if new or (mode is not circle.mode and circle.mode is QuorumMode.QUORUM):
                 self._event += 1
                 circle.gained = self._event
-                self._queue_differing(circle, BOTH)
+                swept[circle] = BOTH
                 for peer in new if mode is circle.mode else circle.heard:
                     self._queue_votes(peer)
             if known != circle.known:
-                self._queue_differing(circle, UNKNOWN)
+                swept.setdefault(circle, UNKNOWN)
             if mode is not circle.mode:
                 self._note(NoteKind.MODE, circle=circle)
+        self._sweep_differing(swept)
 
-    def _queue_differing(self, circle: Circle, evidence: int) -> None:
-        for key in self._differs:
-            if self._addresses[key].circle is circle:
-                self._queue(key, evidence)
+    def _sweep_differing(self, circles: Mapping[Circle, int] | None = None) -> None:
+        """Merge anew the addresses of which not all say the same: all, or of some circles with evidence."""
+        if self._differs and (circles is None or circles):
+            self._sweeps.append(Sweep(set(self._differs), circles))
 
     def _queue_votes(self, peer: Peer) -> None:
         """Merge anew what a server says other than what is held."""
-        for key in peer.votes:
-            address = self._addresses.get(key)
-            if address is not None:
-                ballot = max(peer.ballot(key), 0)
-                if ballot != agreeing(address.state):
-                    self._queue(key, ballot & VOTE | ballot >> 2 & VOTE)
+        if peer.votes:
+            self._sweeps.append(Sweep(set(peer.votes), None, peer))
 
     def _look_for_doubles(self) -> None:
         """Take note of nodes that two live servers have, or no longer."""
@@ -213,10 +240,34 @@ class QuorumMerging:
         """Merge an address soon; `evidence` is what a new vote on it says, as bits."""
         self._pending[key] = self._pending.get(key, 0) | evidence
 
+    def _swept(self, address: SharedAddress) -> int:
+        """Take an address from all sweeps; return what these say is evident of it."""
+        evidence = UNKNOWN
+        for sweep in self._sweeps:
+            if address.key in sweep.keys:
+                sweep.keys.remove(address.key)
+                evidence |= sweep.evidence(address) or UNKNOWN
+        return evidence
+
     def _work(self) -> None:
-        for _ in range(min(SLICE, len(self._pending))):
+        """Merge some of the addresses that wait."""
+        left = SLICE * LOOKED_AT
+        while left > 0 and self._pending:
             key, evidence = self._pending.popitem()
-            self._merge(self._addresses[key], evidence)
+            address = self._addresses[key]
+            self._merge(address, evidence | self._swept(address))
+            left -= LOOKED_AT
+        while left > 0 and self._sweeps:
+            sweep = self._sweeps[-1]
+            if not sweep.keys:
+                self._sweeps.pop()
+                continue
+            left -= 1
+            key = sweep.keys.pop()
+            found = self._addresses.get(key)
+            if found is not None and (shown := sweep.evidence(found)) is not None:
+                self._merge(found, shown | self._swept(found))
+                left -= LOOKED_AT - 1
 
     def _ballot(self, address: SharedAddress) -> int:
         return 0 if self._doubled else address.ballot()
@@ -336,7 +387,7 @@ class QuorumMerging:
             and self._says(address, node, ballot & VOTE)
         )
         votes = {vote for _, vote in asked - address.asked} - {ballots[0] & VOTE if ballots else UNKNOWN}
-        address.asked = asked
+        address.asked = asked or NOBODY
         if votes and not address.held:
             address.recheck = max(votes)
             self._rechecks.add(key)

@@ -126,6 +126,7 @@ class Peer:
             yield from self.votes
             self.votes, self.backs, self.digest = {}, {}, VoteDigest()
             self.votes_epoch, self.votes_seq, self.whole = epoch, -1, False
+        same: dict[int, int] = {}  # one object for all addresses of which the same is said
         for key, vote in votes.items():
             before = self.votes.get(key)
             self.votes_seq = max(self.votes_seq, vote.seq)
@@ -135,6 +136,7 @@ class Peer:
                 continue
             self._forget(key)
             packed = vote.seq << 8 | ballot_of(vote)
+            packed = same.setdefault(packed, packed)
             self.votes[interned.get(key, key)] = packed
             if vote.backs:
                 self.backs[interned.get(key, key)] = vote.backs

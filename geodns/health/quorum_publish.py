@@ -61,6 +61,9 @@ class OwnVotes:
         if not (self._changed or self._again or self._gone):
             return {}, ()
         found: dict[str, AddressVote] = {}
+        # Most that is said at once is the same, and then one object.
+        same: dict[tuple[int, str], AddressVote] = {}
+        numbers: dict[int, int] = {}
         seq = self.seq + 1
         while self._changed and len(found) < AT_ONCE:
             key, _ = self._changed.popitem()
@@ -71,26 +74,31 @@ class OwnVotes:
                 continue
             if address.said >= 0:
                 self.digest.remove(key, address.said, address.said_backs)
-            address.said, address.said_backs = seq << 8 | ballot, backs
+            said = seq << 8 | ballot
+            address.said, address.said_backs = numbers.setdefault(said, said), backs
             self.digest.add(key, address.said, backs)
             self.seq = seq
-            found[key] = _vote_of(address)
+            found[key] = _vote_of(address, same)
             self._again.pop(key, None)
         while self._again and len(found) < AT_ONCE:
             address = addresses[self._again.popitem()[0]]
             if address.said >= 0:
-                found[address.key] = _vote_of(address)
+                found[address.key] = _vote_of(address, same)
         gone = tuple(key for key in self._gone if key not in addresses)
         self._gone = {}
         return found, gone
 
 
-def _vote_of(address: SharedAddress) -> AddressVote:
-    ballot = address.said & BALLOT
-    return AddressVote(
-        vote=VOTES[ballot & VOTE],
-        level=ballot >> 4,
-        held=VOTES[ballot >> 2 & VOTE],
-        seq=address.said >> 8,
-        backs=address.said_backs,
-    )
+def _vote_of(address: SharedAddress, same: dict[tuple[int, str], AddressVote]) -> AddressVote:
+    said = address.said, address.said_backs
+    vote = same.get(said)
+    if vote is None:
+        ballot = address.said & BALLOT
+        vote = same[said] = AddressVote(
+            vote=VOTES[ballot & VOTE],
+            level=ballot >> 4,
+            held=VOTES[ballot >> 2 & VOTE],
+            seq=address.said >> 8,
+            backs=address.said_backs,
+        )
+    return vote

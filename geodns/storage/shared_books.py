@@ -1,7 +1,7 @@
 """Remembers what a hash in Redis holds, in a few bytes a field, so that only what changed is read again."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from geodns.storage.shared_messages import MAX_FIELDS, BadValueError, field_name
 
@@ -21,26 +21,30 @@ class Book:
         number: of its last writing.
         fields: digests by field, below the number of its vote where it is one.
         withdrawn: the numbers up to which votes of fields that ended do not come back.
+        all: the digests of all fields together.
 
     """
 
-    __slots__ = ("_all", "epoch", "fields", "number", "withdrawn")
+    __slots__ = ("all", "epoch", "fields", "number", "withdrawn")
 
     def __init__(self, epoch: int = 0, number: int = 0) -> None:
         self.epoch = epoch
         self.number = number
         self.fields: dict[bytes, int] = {}
         self.withdrawn: dict[bytes, int] = {}
-        self._all = 0
+        self.all = 0
 
     @property
     def digest(self) -> str:
         """The same wherever the same fields have the same values."""
-        return f"{self._all:016x}"
+        return f"{self.all:016x}"
 
     def put(self, field: bytes, raw: bytes) -> bool:
         """Note a field's value; return whether it is another than before."""
-        digest = digest_of(field, raw)
+        return self.note(field, digest_of(field, raw))
+
+    def note(self, field: bytes, digest: int) -> bool:
+        """Note the digest of a field's value; return whether it is another than before."""
         if self.digest_of(field) == digest:
             return False
         self.enter(field, digest)
@@ -48,7 +52,7 @@ class Book:
 
     def enter(self, field: bytes, digest: int, seq: int = 0) -> None:
         """Note the digest of a field's value, and the number of its vote."""
-        self._all ^= digest ^ self.digest_of(field)
+        self.all ^= digest ^ self.digest_of(field)
         self.fields[field] = seq << DIGEST_BITS | digest
 
     def digest_of(self, field: bytes) -> int:
@@ -66,7 +70,7 @@ class Book:
     def drop(self, field: bytes) -> bool:
         """Forget a field; return whether it was known."""
         before = self.fields.pop(field, None)
-        self._all ^= (before or 0) & _DIGEST
+        self.all ^= (before or 0) & _DIGEST
         return before is not None
 
     def withdraw(self, field: bytes, seq: int) -> bool:
@@ -78,10 +82,16 @@ class Book:
 
     def without(self, fields: Iterable[bytes]) -> str:
         """Return the digest that would be left without some fields."""
-        left = self._all
+        left = self.all
         for field in fields:
             left ^= self.digest_of(field)
         return f"{left:016x}"
+
+    def only(self, fields: Collection[bytes]) -> "Book":
+        """Forget all fields but these; return itself."""
+        for field in self.fields.keys() - fields:
+            self.drop(field)
+        return self
 
     def differing(self, other: "Book") -> list[bytes]:
         """Return the fields that are missing in another, or have other values there."""
@@ -89,7 +99,7 @@ class Book:
 
 
 def digest_of(field: bytes, raw: bytes) -> int:
-    """Return the digest of a field with its value."""
+    """Return the digest of a field and its value; those of a whole hash are put together by exclusive or."""
     text = b"%d " % len(field) + field + raw
     return int.from_bytes(hashlib.blake2b(text, digest_size=DIGEST_BITS // 8).digest(), "big")
 

@@ -223,7 +223,7 @@ def _of_code(error: BaseException, text: str, names: set[str]) -> str:
         return _SAID[code]
     if any(words in text for words in _UNTRUSTED):
         return (
-            "{place}: its certificate is not trusted: SSL_CERT_FILE, where the server starts, names a file of the "
+            "{place}: its certificate is not trusted: set SSL_CERT_FILE for geodns to a file of the "
             "authorities to trust ({text})"
         )
     if "ssl" in type(error).__module__ or "certificate" in text.lower():

@@ -27,6 +27,8 @@ MAX_FIELDS = 20_000
 MAX_FIELD = 1024
 """Bytes of a field's name."""
 MAX_SHOWN = 300
+MOST_KEPT, MAX_KEPT = 500, 300
+"""Votes whose text is known, and its bytes at most."""
 KNOWN_KINDS = frozenset({"state", "weight"})
 SIGNATURE = 32
 WITHDRAWN = b"-"
@@ -118,6 +120,8 @@ class Messages:
 
     def __init__(self, group: str, secret: bytes | None) -> None:
         self.prefix = f"{{geodns:{group}}}:".encode("ascii")
+        self._votes: dict[bytes, tuple[int, AddressVote]] = {}
+        """Votes read last: those of one moment say the same of many addresses."""
         self._mac = None
         if secret is not None:
             key = hashlib.blake2b(secret, person=b"geodns shared").digest()
@@ -157,14 +161,27 @@ class Messages:
 
     # ----- votes
 
-    def seal_vote(self, key: bytes, field: bytes, epoch: int, vote: AddressVote) -> bytes:
+    @staticmethod
+    def vote_body(epoch: int, vote: AddressVote) -> bytes:
+        """Return a vote as it is written on any address, but for the signature."""
+        return _Vote(e=epoch, c=vote).model_dump_json(exclude_defaults=True).encode()
+
+    def seal_vote(self, key: bytes, field: bytes, body: bytes) -> bytes:
         """Return a vote on the address that the field names."""
-        return self._seal(key, field, _Vote(e=epoch, c=vote).model_dump_json(exclude_defaults=True).encode())
+        return self._seal(key, field, body)
 
     def open_vote(self, key: bytes, field: bytes, raw: bytes) -> tuple[int, AddressVote]:
         """Return the epoch and the vote."""
-        vote = _parsed(_Vote, _cleaned(self._open(key, field, raw)))
-        return vote.e, vote.c
+        body = self._open(key, field, raw)
+        found = self._votes.get(body)
+        if found is None:
+            vote = _parsed(_Vote, _cleaned(body))
+            found = vote.e, vote.c
+            if len(body) <= MAX_KEPT:
+                if len(self._votes) >= MOST_KEPT:
+                    self._votes.clear()
+                self._votes[body] = found
+        return found
 
     def seal_withdrawal(self, key: bytes, field: bytes, epoch: int, seq: int) -> bytes:
         """Return what ends a vote in the log: those of this epoch up to a number do not come back."""

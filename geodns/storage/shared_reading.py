@@ -11,25 +11,17 @@ from geodns.model.shared import TOMBSTONE_KEPT, AddressVote, SharedOrder
 from geodns.storage.shared_books import MANY, Book, Names, digest_of, number_of, place_in_log, text_fields
 from geodns.storage.shared_client import BLOCK, Client
 from geodns.storage.shared_link import SharedEvents
-from geodns.storage.shared_messages import (
-    MAX_FIELDS,
-    WITHDRAWN,
-    BadValueError,
-    BadValues,
-    Messages,
-    order_field,
-)
+from geodns.storage.shared_messages import WITHDRAWN, BadValueError, BadValues, Messages, order_field
 from geodns.storage.shared_scripts import NODES
+from geodns.storage.shared_slices import SLICE, SlicedHashes
 from geodns.storage.shared_writing import Script, SharedWriter
 
 READ_EVERY = 30.0
 """Seconds from one reading of everything to the next."""
 REREAD_AFTER = 2.0
 """Seconds between two readings of a hash that differs from what its owner says of it, or cannot be read."""
-SLICE = 100
-"""Fields that are taken at a time; the loop goes on between two slices."""
 LARGE_SLICE = 25
-"""The same of values that may be large."""
+"""Fields of a slice where values may be large."""
 MOST_BOOKS = 4 * NODES
 """Hashes that are followed."""
 MOST_NAMED = 250
@@ -58,6 +50,7 @@ class SharedReader:
         self._writer = writer
         self._bad: BadValues = writer.bad
         self._names = Names()
+        self._slices = SlicedHashes(writer.bad)
         self._books: dict[bytes, Book] = {}
         self._order_book = Book()
         self.orders: dict[bytes, SharedOrder] = {}
@@ -170,39 +163,24 @@ class SharedReader:
             self._unread.add(key)
             self._due[key] = time.monotonic() + REREAD_AFTER
 
-    async def _slices(
+    async def _differing(
         self,
         client: Client,
         key: bytes,
-        count: int,
-        take: Callable[[Mapping[bytes, bytes]], object],
+        take: Callable[[Mapping[bytes, bytes]], int],
+        agreed: Callable[[], int],
         *,
+        count: int = SLICE,
         follow: bool = False,
     ) -> set[bytes] | None:
-        """Give all fields to `take`, so many at a time; return their names; None: there are too many.
+        """Read a hash as `SlicedHashes.read` does.
 
         With `follow` the log goes on between: a change must not wait till a large hash is read.
         """
-        seen: set[bytes] = set()
-        cursor = b"0"
-        while True:
-            cursor, fields = await self._scripts["scan"](keys=[key], args=[cursor, count], client=client)
-            items = [
-                (field, raw)
-                for field, raw in zip(fields[::2], fields[1::2], strict=True)
-                if field[:1] != b"#"
-            ]
-            for start in range(0, len(items), count):
-                take(dict(items[start : start + count]))
-                await asyncio.sleep(0)
-            seen.update(field for field, _ in items)
-            if follow and cursor != b"0":
-                await self._follow(client)
-            if len(seen) > MAX_FIELDS:
-                self._bad.note(key, b"", BadValueError(MANY))
-                return None
-            if cursor == b"0":
-                return seen
+        between = (lambda: self._follow(client)) if follow else None
+        return await self._slices.read(
+            self._scripts["scan"], client, key, take, agreed, count=count, between=between
+        )
 
     async def _head(self, client: Client, key: bytes) -> tuple[int, int]:
         head = self._scripts["fields"](keys=[key], args=["#epoch", "#seq"], client=client)
@@ -232,18 +210,21 @@ class SharedReader:
         key = self._messages.key("votes", node)
         epoch, number = await self._head(client, key)
         if node == self._node:
+            self._writer.saw_epoch(epoch)
             there = Book(epoch, number)
-            await self._slices(client, key, SLICE, lambda fields: _note(there, fields))
-            self._writer.check_votes(there)
+            seen = await self._differing(
+                client, key, lambda fields: _note(there, fields), lambda: self._writer.votes.all
+            )
+            if seen is not None:
+                self._writer.check_votes(there.only(seen))
             return
         if not epoch:
             return  # none there: what is known ends by its heartbeat
         book = self._book(key, node, epoch)
         if book is None:
             return
-        seen = await self._slices(
-            client, key, SLICE, lambda fields: self._take_votes(key, node, book, fields), follow=True
-        )
+        take = lambda fields: self._take_votes(key, node, book, fields)[1]  # noqa: E731
+        seen = await self._differing(client, key, take, lambda: book.all, follow=True)
         if seen is None:
             return
         book.number = number
@@ -254,13 +235,17 @@ class SharedReader:
                 book.withdraw(field, book.seq(field))
             self._events.on_votes(node, epoch, {self._names(field)[1]: None for field in gone})
 
-    def _take_votes(self, key: bytes, node: str, book: Book, fields: Mapping[bytes, bytes]) -> bool:
-        """Tell what changed, and return whether anything did."""
+    def _take_votes(
+        self, key: bytes, node: str, book: Book, fields: Mapping[bytes, bytes]
+    ) -> tuple[bool, int]:
+        """Tell what changed; return whether anything did, and the digest of all."""
         changes: dict[str, AddressVote | None] = {}
+        together = 0
         for field, raw in fields.items():
             # All books share one object for a field: ten servers have votes on the same addresses.
             one = self._names.known(field)
             digest = digest_of(one, raw)
+            together ^= digest
             if book.digest_of(one) == digest:
                 continue
             try:
@@ -280,7 +265,7 @@ class SharedReader:
                 self._bad.note(key, field, error)
         if changes:
             self._events.on_votes(node, book.epoch, changes)
-        return bool(changes)
+        return bool(changes), together
 
     def _withdraws(self, key: bytes, book: Book, field: bytes, raw: bytes) -> bool:
         """Take the end of a vote, and return whether there was one."""
@@ -298,7 +283,7 @@ class SharedReader:
         old: list[bytes] = []
         before = time.time() - (self.clock_offset or 0.0) - TOMBSTONE_KEPT
 
-        def take(fields: Mapping[bytes, bytes]) -> None:
+        def take(fields: Mapping[bytes, bytes]) -> int:
             for field, raw in fields.items():
                 changed = self._order_book.fields.get(field) != _put(book, field, raw)
                 order = None if changed else self.orders.get(field)
@@ -307,8 +292,10 @@ class SharedReader:
                 orders[field] = order
                 if order.content is None and order.at < before:
                     old.extend((field, raw))
+            return 0
 
-        await self._slices(client, key, LARGE_SLICE, take)
+        self._slices.forget(key)  # all of them are told
+        await self._differing(client, key, take, lambda: 0, count=LARGE_SLICE)
         self._order_book, self.orders = book, orders
         revisions = await self._revisions(client, {order.zone for order in orders.values()})
         self._events.on_orders(tuple(orders.values()), revisions, whole=True)
@@ -346,15 +333,18 @@ class SharedReader:
         book.epoch, book.number = epoch, number
         there = Book(epoch, number)
 
-        def take(fields: Mapping[bytes, bytes]) -> None:
-            _note(there, fields)
+        def take(fields: Mapping[bytes, bytes]) -> int:
             self._take_sums(key, node, fields)
+            return _note(there, fields)
 
-        await self._slices(client, key, LARGE_SLICE, take)
-        for field in book.fields.keys() - there.fields.keys():
+        own = self._writer.sums if node == self._node else book
+        seen = await self._differing(client, key, take, lambda: own.all, count=LARGE_SLICE)
+        if seen is None:
+            return
+        for field in book.fields.keys() - seen:
             book.drop(field)
         if node == self._node:
-            self._writer.check_sums(there)
+            self._writer.check_sums(there.only(seen))
 
     def _take_sums(self, key: bytes, node: str, fields: Mapping[bytes, bytes | None]) -> None:
         self._make_room()
@@ -418,7 +408,7 @@ class SharedReader:
         if book is None or number_of(number) <= book.number:
             return
         book.number = number_of(number)
-        told = self._take_votes(key, node, book, entry)
+        told, _ = self._take_votes(key, node, book, entry)
         if told and self.clock_offset is not None and (node in self.lags or len(self.lags) < NODES):
             now = (time.time() - self.clock_offset) * 1000
             self.lags[node] = max(0.0, now - place_in_log(place)[0])
@@ -442,9 +432,14 @@ def _refuse(is_so: bool, reason: str) -> None:
         raise BadValueError(reason)
 
 
-def _note(book: Book, fields: Mapping[bytes, bytes]) -> None:
+def _note(book: Book, fields: Mapping[bytes, bytes]) -> int:
+    """Enter fields, and return their digests put together."""
+    together = 0
     for field, raw in fields.items():
-        book.put(field, raw)
+        digest = digest_of(field, raw)
+        together ^= digest
+        book.note(field, digest)
+    return together
 
 
 def _put(book: Book, field: bytes, raw: bytes) -> int:

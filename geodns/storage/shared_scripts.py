@@ -110,14 +110,23 @@ return found
 """
 
 SCAN = f"""
--- KEYS hash; ARGV cursor, count. As HSCAN, without the end of what is too long.
-local reply = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
-local fields = reply[2]
-for i = 1, #fields, 2 do
-  fields[i] = string.sub(fields[i], 1, {MAX_FIELD + 1})
-  fields[i + 1] = string.sub(fields[i + 1], 1, {MAX_VALUE + 1})
-end
-return reply
+-- KEYS hash; ARGV cursor, count, digests of the slices that the caller knows to follow. As HSCAN, without the
+-- end of what is too long. Returns how many slices are as known, then the next one that is not: the cursor
+-- after it, its digest, its fields and values; none of these where the known ones end first.
+local cursor, same = ARGV[1], 0
+repeat
+  local reply = redis.call('HSCAN', KEYS[1], cursor, 'COUNT', ARGV[2])
+  local fields = reply[2]
+  for i = 1, #fields, 2 do
+    fields[i] = string.sub(fields[i], 1, {MAX_FIELD + 1})
+    fields[i + 1] = string.sub(fields[i + 1], 1, {MAX_VALUE + 1})
+  end
+  local digest = redis.sha1hex(table.concat(fields, '\\n'))
+  cursor = reply[1]
+  if digest ~= ARGV[3 + same] then return {{same, cursor, digest, fields}} end
+  same = same + 1
+until cursor == '0' or same == #ARGV - 2
+return {{same, cursor, '', {{}}}}
 """
 
 WRITE = f"""{_LOG}

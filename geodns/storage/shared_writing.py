@@ -66,7 +66,8 @@ class SharedWriter:
         self.number = 0
         self._beats = 0
         self._beat: tuple[float, Heartbeat] | None = None
-        self._votes: dict[str, AddressVote] = {}
+        self._votes: dict[str, bytes] = {}
+        """As they are written, but for the signature; one object where the same is said of many."""
         self._seq = 0
         """The number of the last vote of this epoch."""
         self.known: Collection[str] = ()
@@ -93,13 +94,17 @@ class SharedWriter:
 
     def publish_votes(self, epoch: int, changes: Mapping[str, AddressVote | None]) -> None:
         self._begin(epoch)
+        bodies: dict[int, bytes] = {}
         for name, vote in changes.items():
             if not name or len(name.encode()) > MAX_FIELD or not name.isprintable():
                 continue  # nobody would read it
             if vote is None:
                 self._votes.pop(name, None)
             else:
-                self._votes[name] = vote
+                body = bodies.get(id(vote))
+                if body is None:
+                    body = bodies[id(vote)] = self._messages.vote_body(epoch, vote)
+                self._votes[name] = body
                 self._seq = max(self._seq, vote.seq)
             self._votes_wait[name] = None
         self._wake.set()
@@ -243,17 +248,17 @@ class SharedWriter:
 
     async def _write_votes(self) -> None:
         key = self._messages.key("votes", self._node)
-        sent: list[tuple[str, AddressVote | None, bytes]] = []
+        sent: list[tuple[str, bytes | None, bytes]] = []
         size = 0
         for name in self._votes_wait:
-            vote, field = self._votes.get(name), name.encode()
+            body, field = self._votes.get(name), name.encode()
             raw = (
                 self._messages.seal_withdrawal(key, field, self.epoch, self._seq)
-                if vote is None
-                else self._messages.seal_vote(key, field, self.epoch, vote)
+                if body is None
+                else self._messages.seal_vote(key, field, body)
             )
             size += len(name) + len(raw)
-            sent.append((name, vote, raw))
+            sent.append((name, body, raw))
             if len(sent) == BATCH or size > BATCH_BYTES:
                 break
         epoch = self.epoch
@@ -261,9 +266,9 @@ class SharedWriter:
             return
         if epoch != self.epoch:
             return
-        for name, vote, raw in sent:
+        for name, body, raw in sent:
             _enter(self.votes, name.encode(), raw)
-            if self._votes.get(name) is vote:
+            if self._votes.get(name) == body:
                 self._votes_wait.pop(name, None)
 
     async def _write_sums(self) -> None:

@@ -80,8 +80,13 @@ class One:
         self.published |= news.publish
 
     @property
+    def state(self) -> MergedState:
+        self.take()
+        return self.quorum.merged("a")
+
+    @property
     def merged(self) -> Vote:
-        return self.quorum.merged("a").vote
+        return self.state.vote
 
     @property
     def mode(self) -> QuorumMode:

@@ -83,6 +83,7 @@ def test_an_address_is_rechecked_once_a_fast_interval_at_most() -> None:
         one.take()
         one.probe(OK)
         one.vote("ns2", "u", held="u")
+        one.take()
     assert one.rechecks == ["a"]
     one.vote("ns2", "d", held="u")
     one.wait(1, "ns2", "ns3")

@@ -342,7 +342,12 @@ def _say(redis: RedisServer, group: str, node: str, version: str, votes: dict[st
     redis.run("HSET", key, "#epoch", "1", "#seq", str(len(votes)))
     for number, (address, vote) in enumerate(votes.items(), 1):
         value = AddressVote(vote=vote, held=Vote.UP, seq=number)
-        redis.run("HSET", key, address, _with_more(messages.seal_vote(key, address.encode(), 1, value)))
+        redis.run(
+            "HSET",
+            key,
+            address,
+            _with_more(messages.seal_vote(key, address.encode(), messages.vote_body(1, value))),
+        )
 
 
 def _with_more(sealed: bytes) -> bytes:

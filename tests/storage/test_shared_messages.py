@@ -82,7 +82,10 @@ groups = st.sampled_from([OPEN, SIGNED])
 
 @given(groups, votes, counters)
 def test_a_vote_comes_back(group: Messages, vote: AddressVote, epoch: int) -> None:
-    assert group.open_vote(KEY, FIELD, group.seal_vote(KEY, FIELD, epoch, vote)) == (epoch, vote)
+    assert group.open_vote(KEY, FIELD, group.seal_vote(KEY, FIELD, group.vote_body(epoch, vote))) == (
+        epoch,
+        vote,
+    )
 
 
 @given(groups, orders)
@@ -123,7 +126,7 @@ def _key(group: Messages) -> bytes:
 OPENERS: dict[str, tuple[Callable[[Messages, bytes], Any], Callable[[Messages], bytes]]] = {
     "vote": (
         lambda group, raw: group.open_vote(_key(group), FIELD, raw),
-        lambda group: group.seal_vote(_key(group), FIELD, 1, VOTE),
+        lambda group: group.seal_vote(_key(group), FIELD, group.vote_body(1, VOTE)),
     ),
     "order": (
         lambda group, raw: group.open_order(order_field(ORDER), raw),
@@ -182,7 +185,7 @@ def test_who_may_be_read_by_whom(kind: str) -> None:
 
 
 def test_a_signed_value_is_of_its_place_alone() -> None:
-    raw = SIGNED.seal_vote(KEY, FIELD, 1, VOTE)
+    raw = SIGNED.seal_vote(KEY, FIELD, SIGNED.vote_body(1, VOTE))
     for key, field in (
         (SIGNED.key("votes", "ns2"), FIELD),
         (KEY, FIELD + b"0"),

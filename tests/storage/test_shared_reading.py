@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from geodns.model.shared import AddressVote, OrderVersion, SharedOrder, Vote
-from geodns.storage import shared_books, shared_reading
+from geodns.storage import shared_books
 from geodns.storage.shared_books import MANY, Book, digest_of
 from geodns.storage.shared_client import Troubles
 from geodns.storage.shared_messages import FORGED, UNSIGNED, WITHDRAWN, BadValues, Messages, order_field
@@ -58,7 +58,8 @@ class World:
         self.number = 0
 
     def vote(self, field: bytes, seq: int, *, vote: Vote = Vote.DOWN, epoch: int = 1) -> bytes:
-        return MESSAGES.seal_vote(KEY, field, epoch, AddressVote(vote=vote, held=Vote.UP, seq=seq))
+        body = MESSAGES.vote_body(epoch, AddressVote(vote=vote, held=Vote.UP, seq=seq))
+        return MESSAGES.seal_vote(KEY, field, body)
 
     def end(self, field: bytes, seq: int, *, epoch: int = 1, messages: Messages = MESSAGES) -> bytes:
         return messages.seal_withdrawal(KEY, field, epoch, seq)
@@ -102,7 +103,7 @@ class World:
         async def scan(*, keys: list[bytes], **more: object) -> list[Any]:
             del more
             flat = [part for pair in self.hashes.get(keys[0], {}).items() for part in pair]
-            return [b"0", flat]
+            return [0, b"0", b"a digest", flat]
 
         async def fields(*, keys: list[bytes], args: list[Any], **more: object) -> list[bytes | None]:
             del more
@@ -212,7 +213,6 @@ def test_what_vanishes_from_the_store_is_gone_if_its_server_says_so(world: World
 def test_what_the_log_names_is_bounded(world: World, kind: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Junk takes no place; what is signed takes no more than a hash may have."""
     monkeypatch.setattr(shared_books, "MAX_FIELDS", 3)
-    monkeypatch.setattr(shared_reading, "MAX_FIELDS", 3)
     head = {b"kind": kind, b"node": b"ns2", b"epoch": b"1"}
     key = MESSAGES.key(kind.decode(), "ns2")
     names = [b"n%d" % number for number in range(5)]
