@@ -66,7 +66,10 @@ def _lines(url: str, answer: HttpReply | GeodnsError) -> Iterator[str]:
     yield f"{node}: group {one['group']}, {link} since {moment(one['since'])}"
     if one["why"]:
         yield f"  {one['why']}"
-    yield f"  hears {len(one['heard'])} of {one['known']} servers: {', '.join(one['heard'])}"
+    if one["known"] > 1 or one["connected"]:
+        yield f"  hears {len(one['heard'])} of {one['known']} servers: {', '.join(one['heard'])}"
+    else:
+        yield "  has heard of no other server"
     yield f"  {_MODES.get(one['mode'], one['mode'])}"
     for lone in one["alone"]:
         why = f": {lone['why']}" if lone["why"] else ""

@@ -254,7 +254,6 @@ class SharedService:
             seq=self._quorum.seq,
             version=__version__,
             at=time.time(),
-            doubts=bool(self._judge.suspects),
             heard=self._quorum.nodes,
             zones=self._contents(),
             digests=digests,
@@ -354,6 +353,10 @@ class SharedService:
         """Return how things stand."""
         state, quorum = self._link.state, self._quorum
         modes = quorum.modes
+        # Who knows of no other server has the votes of all; without the connection that says nothing.
+        mode = next((mode for mode in _WORST if mode in modes), QuorumMode.QUORUM)
+        if mode is QuorumMode.QUORUM and not state.connected:
+            mode = QuorumMode.OWN
         return SharedView(
             connected=state.connected,
             since=time.time() - (time.monotonic() - state.since),
@@ -363,7 +366,7 @@ class SharedService:
             store=state.server,
             heard=tuple(sorted({self.node, *quorum.nodes})),
             known=quorum.known,
-            mode=str(next((mode for mode in _WORST if mode in modes), QuorumMode.QUORUM)),
+            mode=str(mode),
             alone=self.verdicts.alone(),
             alone_count=len(quorum.alone),
             tied=len(quorum.tied),

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 1_000
 """Targets whose verdicts are worked out at once; the rest follows."""
-MOST_WHYS = 20_000
+MOST_WHYS = 2_000
+"""Reasons of one server that are remembered."""
 MOST_ALONE = 20
 
 
@@ -73,7 +74,8 @@ class SharedVerdicts:
         self._changed: dict[Target, None] = {}
         """Targets of which something else may be to be served."""
         self._served: dict[Target, Verdict] = {}
-        self._whys: dict[tuple[str, str], str] = {}
+        self._whys: dict[str, tuple[int, dict[str, str]]] = {}
+        """By server: its epoch, and why it says down, by key."""
 
     # --- our own verdicts -------------------------------------------------------------------------------
 
@@ -173,15 +175,25 @@ class SharedVerdicts:
 
     def voted(self, node: str, epoch: int, changes: Mapping[str, AddressVote | None]) -> None:
         """Take another server's votes; None: it has none on this address any more."""
+        whys = self._whys_of(node, epoch)
         for key, vote in changes.items():
-            if vote is not None and vote.why and len(self._whys) < MOST_WHYS:
-                self._whys[node, key] = vote.why
+            if vote is not None and vote.why and len(whys) < MOST_WHYS:
+                whys[key] = vote.why
             else:
-                self._whys.pop((node, key), None)
+                whys.pop(key, None)
         votes = {key: vote for key, vote in changes.items() if vote is not None}
         gone = [key for key, vote in changes.items() if vote is None]
         self._quorum.voted(node, epoch, votes, self._clock(), gone=gone)
         self._wake()
+
+    def _whys_of(self, node: str, epoch: int) -> dict[str, str]:
+        """Return the reasons of a server; a new epoch ends all before it, and those of servers gone."""
+        of, whys = self._whys.get(node, (-1, {}))
+        if of != epoch:
+            told = self._quorum.counts
+            self._whys = {name: one for name, one in self._whys.items() if name in told and name != node}
+            self._whys[node] = epoch, (whys := {})
+        return whys
 
     # --- reading ----------------------------------------------------------------------------------------
 
@@ -224,7 +236,7 @@ class SharedVerdicts:
 
     def _why(self, node: str, target: Target) -> str:
         if node != self._quorum.node:
-            return self._whys.get((node, target.shared_key), "")
+            return self._whys.get(node, (0, {}))[1].get(target.shared_key, "")
         last = self._verdicts.last(target)
         return "" if last is None else printable(last[0].detail)[:MAX_WHY]
 

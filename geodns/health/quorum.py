@@ -365,9 +365,6 @@ class Quorum(QuorumMerging):
         """How many servers there should be, of the zones that should have most."""
         return max((circle.known for circle in self._circles.values()), default=1)
 
-    def mode(self, key: str) -> QuorumMode:
-        return self._addresses[key].circle.mode
-
     def merged(self, key: str) -> MergedState:
         """Return what is held of an address; it must be one of the targets."""
         return state_of(self._addresses[key].state)

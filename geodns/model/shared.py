@@ -62,7 +62,6 @@ class Heartbeat(Frozen):
         epoch: of its votes; those of another epoch do not count.
         seq: of its last vote.
         at: its wall clock, in seconds since the epoch; shown, and never decides.
-        doubts: whether it doubts itself, as while its pools hold verdicts.
         heard: the nodes that it hears.
         digests: of what it has written, by kind (``votes``, ``orders``, ``sums``), and of what is in force:
             its votes as merged (``ballots``) and its orders (``held``).
@@ -74,7 +73,6 @@ class Heartbeat(Frozen):
     seq: int = Field(ge=0, le=MAX_COUNTER)
     version: str = Field(max_length=64)
     at: float = Field(allow_inf_nan=False)
-    doubts: bool = False
     heard: tuple[str, ...] = ()
     zones: Mapping[str, ZoneContent] = Field(default_factory=dict)
     digests: Mapping[str, str] = Field(default_factory=dict)

@@ -175,6 +175,7 @@ _SAID = {
     "CROSSSLOT": _CLUSTER,
     "CLUSTERDOWN": _CLUSTER,
 }
+_UNTRUSTED = ("self-signed certificate", "self signed certificate", "unable to get local issuer")
 _ELSEWHERE = frozenset({"READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN"})
 """What another connection may not say."""
 _OF_CLASS = {
@@ -204,14 +205,27 @@ def told(error: BaseException, place: RedisPlace) -> str:
     return _of_code(error, text, names).format(place=place, text=text)
 
 
+def _code(error: BaseException) -> str:
+    """Return the code of what Redis answered, as ``OOM``."""
+    text = str(error)
+    code = str(getattr(error, "status_code", None) or text.partition(" ")[0])
+    if code not in _SAID and is_refusal(error):
+        # Before Redis 7, a script's error holds the code somewhere, after a dash.
+        words = (word.removeprefix("-") for word in text.split())
+        code = next((word for word in words if word in _SAID), code)
+    return code
+
+
 def _of_code(error: BaseException, text: str, names: set[str]) -> str:
     """Return the sentence for an error by its code, else by its class."""
-    code = getattr(error, "status_code", None) or text.partition(" ")[0]
-    if code not in _SAID and "ResponseError" in names:
-        # Before Redis 7, a script's error holds the code somewhere.
-        code = next((one for one in text.split() if one in _SAID), code)
+    code = _code(error)
     if code in _SAID:
         return _SAID[code]
+    if any(words in text for words in _UNTRUSTED):
+        return (
+            "{place}: its certificate is not trusted: set SSL_CERT_FILE for geodns to a file of the "
+            "authorities to trust ({text})"
+        )
     if "ssl" in type(error).__module__ or "certificate" in text.lower():
         return "{place}: TLS fails: {text}"
     if "unknown command" in text and "HELLO" in text.upper():
@@ -256,7 +270,7 @@ class Troubles:
             self.note(part, str(error))
             return False
         except Exception as error:
-            if not is_refusal(error) or getattr(error, "status_code", "") in _ELSEWHERE:
+            if not is_refusal(error) or _code(error) in _ELSEWHERE:
                 raise
             self.note(part, told(error, self._place))
             return False

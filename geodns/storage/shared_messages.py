@@ -31,6 +31,8 @@ MOST_KEPT, MAX_KEPT = 500, 300
 """Votes whose text is known, and its bytes at most."""
 KNOWN_KINDS = frozenset({"state", "weight"})
 SIGNATURE = 32
+WITHDRAWN = b"-"
+"""The begin of a value of the log that ends a vote; it is in no hash."""
 
 _PREFIX = re.compile(rb"([0-9a-f]{16}) ([0-9]{1,16})\n")
 _VERSION = re.compile(rb"([0-9]{1,16}) ([0-9a-f]{32})\n")
@@ -78,6 +80,13 @@ class _Vote(Frozen):
 
     e: int = Field(ge=0, le=MAX_COUNTER)
     c: AddressVote
+
+
+class _Withdrawal(Frozen):
+    """The end of a vote, and the number of the server's last vote then."""
+
+    e: int = Field(ge=0, le=MAX_COUNTER)
+    q: int = Field(ge=0, le=MAX_COUNTER)
 
 
 class _Sum(Frozen):
@@ -173,6 +182,15 @@ class Messages:
                     self._votes.clear()
                 self._votes[body] = found
         return found
+
+    def seal_withdrawal(self, key: bytes, field: bytes, epoch: int, seq: int) -> bytes:
+        """Return what ends a vote in the log: those of this epoch up to a number do not come back."""
+        return WITHDRAWN + self._seal(key, field, _Withdrawal(e=epoch, q=seq).model_dump_json().encode())
+
+    def open_withdrawal(self, key: bytes, field: bytes, raw: bytes) -> tuple[int, int]:
+        """Return the epoch and the number."""
+        one = _parsed(_Withdrawal, self._open(key, field, raw.removeprefix(WITHDRAWN)))
+        return one.e, one.q
 
     # ----- orders
 

@@ -8,10 +8,17 @@ from typing import Any
 from pydantic import JsonValue
 
 from geodns.model.shared import TOMBSTONE_KEPT, AddressVote, SharedOrder
-from geodns.storage.shared_books import Book, Names, digest_of, number_of, place_in_log, text_fields
+from geodns.storage.shared_books import MANY, Book, Names, digest_of, number_of, place_in_log, text_fields
 from geodns.storage.shared_client import BLOCK, Client
 from geodns.storage.shared_link import SharedEvents
-from geodns.storage.shared_messages import BadValueError, BadValues, Messages, field_name, order_field
+from geodns.storage.shared_messages import (
+    WITHDRAWN,
+    BadValueError,
+    BadValues,
+    Messages,
+    field_name,
+    order_field,
+)
 from geodns.storage.shared_scripts import NODES
 from geodns.storage.shared_slices import SLICE, SlicedHashes
 from geodns.storage.shared_writing import Script, SharedWriter
@@ -29,6 +36,7 @@ MOST_NAMED = 250
 ENTRIES = 20
 """Entries of the log that are taken at a time."""
 TRUNCATED = "another epoch than its server's"
+REPLAYED = "older than what its server said last"
 
 
 class SharedReader:
@@ -58,6 +66,8 @@ class SharedReader:
         self.clock_offset: float | None = None
         self.epochs: dict[str, int] = {}
         """Of the other servers' heartbeats."""
+        self._said: dict[str, str] = {}
+        """Digests of all their votes, of the same."""
         self._scripts: Mapping[str, Script] = {}
         self._due: dict[bytes, float] = {}
         self._differs: dict[bytes, int] = {}
@@ -71,7 +81,9 @@ class SharedReader:
         """Have read again what a heartbeat says to be otherwise, if it does so twice."""
         if len(self.epochs) >= 2 * NODES:
             self.epochs.clear()
+            self._said.clear()
         self.epochs[node] = epoch
+        self._said[node] = digests.get("votes", "")
         for kind, name in (("votes", node), ("sums", node), ("orders", "")):
             key = self._messages.key(kind, name)
             book = self._order_book if kind == "orders" else self._books.get(key, Book())
@@ -127,7 +139,7 @@ class SharedReader:
         key = self._messages.key
         self.place = await self._scripts["end"](keys=[key("log")], client=client)
         nodes = {self._node, *self.epochs}
-        for raw in (await client.zrange(key("nodes"), 0, -1))[-NODES:]:
+        for raw in await client.zrange(key("nodes"), -NODES, -1):
             try:
                 nodes.add(field_name(raw))
             except BadValueError as error:
@@ -222,42 +234,52 @@ class SharedReader:
         seen = await self._differing(client, key, take, lambda: book.all, follow=True)
         if seen is None:
             return
-        # A lower number: a store that lost something takes no vote back, and the log goes on from there.
-        gone = dict.fromkeys(book.fields.keys() - seen, b"") if number >= book.number else {}
         book.number = number
-        if gone:
-            self._take_votes(key, node, book, gone)
+        # What is missing is not signed, and a store may lose it: the server itself says whether that is all.
+        gone = book.fields.keys() - seen
+        if gone and self.epochs.get(node) == epoch and self._said[node] == book.without(gone):
+            for field in gone:
+                book.withdraw(field, book.seq(field))
+            self._events.on_votes(node, epoch, {field_name(field): None for field in gone})
 
     def _take_votes(
         self, key: bytes, node: str, book: Book, fields: Mapping[bytes, bytes]
     ) -> tuple[bool, int]:
-        """Tell what changed; return whether anything did, and the digest of all; an empty value deletes."""
+        """Tell what changed; return whether anything did, and the digest of all."""
         changes: dict[str, AddressVote | None] = {}
         together = 0
         for field, raw in fields.items():
             # All books share one object for a field: ten servers have votes on the same addresses.
             one = self._names.known(field)
-            if raw:
-                digest = digest_of(field, raw)
-                together ^= digest
-                if not book.note(one, digest):
-                    continue
-            elif not book.drop(one):
+            digest = digest_of(one, raw)
+            together ^= digest
+            if book.digest_of(one) == digest:
                 continue
             try:
                 name = field_name(one)
-                if not raw:
-                    changes[name] = None
+                if raw.startswith(WITHDRAWN):
+                    if self._withdraws(key, book, one, raw):
+                        changes[name] = None
                     continue
                 epoch, vote = self._messages.open_vote(key, field, raw)
-                if epoch != book.epoch:
-                    raise BadValueError(TRUNCATED)  # noqa: TRY301 - noted below, as what cannot be read
+                _refuse(epoch != book.epoch, TRUNCATED)
+                _refuse(vote.seq <= book.withdrawn.get(one, -1) or vote.seq < book.seq(one), REPLAYED)
+                _refuse(book.full(one), MANY)
+                # What cannot be read takes no place, and nothing away.
+                book.enter(one, digest, vote.seq)
                 changes[name] = vote
             except BadValueError as error:
                 self._bad.note(key, field, error)
         if changes:
             self._events.on_votes(node, book.epoch, changes)
         return bool(changes), together
+
+    def _withdraws(self, key: bytes, book: Book, field: bytes, raw: bytes) -> bool:
+        """Take the end of a vote, and return whether there was one."""
+        epoch, seq = self._messages.open_withdrawal(key, field, raw)
+        _refuse(epoch != book.epoch, TRUNCATED)
+        _refuse(seq < book.seq(field), REPLAYED)
+        return book.withdraw(field, seq)
 
     # ----- orders
 
@@ -338,12 +360,18 @@ class SharedReader:
         for field, raw in fields.items():
             if raw is None:
                 book.drop(field)
-            elif book.put(field, raw):
-                try:
-                    name = field_name(field)
-                    changes[name] = self._messages.open_sum(key, field, raw)
-                except BadValueError as error:
-                    self._bad.note(key, field, error)
+                continue
+            digest = digest_of(field, raw)
+            if book.digest_of(field) == digest:
+                continue
+            try:
+                name = field_name(field)
+                content = self._messages.open_sum(key, field, raw)
+                _refuse(book.full(field), MANY)
+                book.enter(field, digest)
+                changes[name] = content
+            except BadValueError as error:
+                self._bad.note(key, field, error)
         if changes:
             self._events.on_sums(node, changes)
 
@@ -400,9 +428,15 @@ class SharedReader:
             known = self.orders.get(order_field(order))
             if known is not None and known.version.rank > order.version.rank:
                 continue  # read already
+            _refuse(self._order_book.full(field), MANY)
             self._order_book.put(field, raw)
             self.orders[field] = order
             self._events.on_orders((order,), {order.zone: revision}, whole=False)
+
+
+def _refuse(is_so: bool, reason: str) -> None:
+    if is_so:
+        raise BadValueError(reason)
 
 
 def _note(book: Book, fields: Mapping[bytes, bytes]) -> int:

@@ -17,8 +17,9 @@ from geodns.storage import shared_scripts
 from geodns.storage.shared_books import number_of, place_in_log
 from geodns.storage.shared_client import Clients, Troubles, told
 from geodns.storage.shared_link import Claim, LinkDownError, LinkState, Put, SharedEvents
-from geodns.storage.shared_messages import BadValueError, BadValues, Messages
+from geodns.storage.shared_messages import BadValueError, BadValues, Beat, Messages
 from geodns.storage.shared_reading import SharedReader
+from geodns.storage.shared_scripts import NODES
 from geodns.storage.shared_writing import (
     FIRST_WAIT,
     FULL,
@@ -37,6 +38,8 @@ CALL_WAIT = 2.0
 CALLS = 4
 """Calls of the owner that run at a time."""
 CANCEL_AGAIN = 0.05
+KNOWN = NODES - NODES // 10
+"""Other servers that are asked for first; the rest of those that are heard are newcomers."""
 BEHIND_AFTER = 2.0
 """Seconds that the log may stand still here while it grows where it is written."""
 TWIN_LASTS = 10.0
@@ -277,9 +280,17 @@ class SharedLink:
         token, number = self._beats.get(node, ("", 0))
         if beat.token == token and beat.number <= number:
             return  # said before
-        self._beats[node] = (beat.token, beat.number)
+        self._know(node, beat)
         self._reader.compare(node, beat.heartbeat.epoch, beat.heartbeat.digests)
         self._events.on_beat(beat.heartbeat, beat.heartbeat.at - at)
+
+    def _know(self, node: str, beat: Beat) -> None:
+        """Remember who said something last, those longest silent the shortest."""
+        self._beats.pop(node, None)
+        self._beats[node] = (beat.token, beat.number)
+        if len(self._beats) > KNOWN:
+            del self._beats[next(iter(self._beats))]
+        self._writer.known = self._beats.keys()
 
     # ----- votes, sums, orders, claims
 

@@ -19,6 +19,8 @@ LOG_LENGTH = 5000
 """Entries of the log, about."""
 NODES = 100
 """Servers of a group, those heard last."""
+NEWCOMERS = 10 * NODES
+"""Names among which servers are looked for that are not known yet."""
 
 _LOG = f"""
 local function tell(log, mark, ...)
@@ -47,7 +49,8 @@ return head
 """
 
 BEAT = f"""{_SHORT}
--- KEYS mark, node, votes, nodes; ARGV node, token, value, the keys of nodes begin so, a random mark.
+-- KEYS mark, node, votes, nodes; ARGV node, token, value, the keys of nodes begin so, a random mark, a number
+-- by which newcomers get their turn, then the nodes that are known, which no others keep out.
 redis.call('HSETNX', KEYS[1], 'id', ARGV[5])
 local before = short(KEYS[2])
 local other = ''
@@ -58,18 +61,27 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[4], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - {NODES_LIFE * 1000})
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '(' .. now, '+inf')
 local mark = redis.call('HMGET', KEYS[1], 'id', 'last')
 local reply = {{now, mark[1], mark[2] or '', other}}
-local nodes = redis.call('ZREVRANGE', KEYS[4], 0, {NODES - 1}, 'WITHSCORES')
-for i = 1, #nodes, 2 do
-  if nodes[i] ~= ARGV[1] and tonumber(nodes[i + 1]) > now - {BEAT_LIFE} then
-    local value = short(ARGV[4] .. nodes[i])
-    if value ~= '' then
-      table.insert(reply, nodes[i])
-      table.insert(reply, nodes[i + 1])
-      table.insert(reply, value)
-    end
-  end
+local asked, found = {{[ARGV[1]] = true}}, 0
+local function ask(node, score)
+  if asked[node] or found >= {NODES} then return end
+  asked[node] = true
+  if not score or tonumber(score) <= now - {BEAT_LIFE} then return end
+  local value = short(ARGV[4] .. node)
+  if value == '' then return end
+  found = found + 1
+  table.insert(reply, node)
+  table.insert(reply, score)
+  table.insert(reply, value)
+end
+for i = 7, #ARGV do ask(ARGV[i], redis.call('ZSCORE', KEYS[4], ARGV[i])) end
+local nodes = redis.call('ZREVRANGE', KEYS[4], 0, {NEWCOMERS - 1}, 'WITHSCORES')
+local first = #nodes > {2 * NODES} and tonumber(ARGV[6]) % (#nodes / 2) or 0
+for i = 0, #nodes - 2, 2 do
+  local at = (2 * first + i) % #nodes
+  ask(nodes[at + 1], nodes[at + 2])
 end
 return reply
 """
@@ -119,8 +131,8 @@ return {{same, cursor, '', {{}}}}
 
 WRITE = f"""{_LOG}
 -- KEYS mark, log, hash; ARGV kind, node, epoch, number, seconds that the hash stays, whether a new epoch
--- empties it, whether the log has the values, then fields and values; an empty value deletes. Refuses what is
--- older, but not for a number that no server reaches.
+-- empties it, whether the log has the values, then fields and values; one that is empty, or begins with a
+-- dash, deletes. Refuses what is older, but not for a number that no server reaches.
 local epoch, number = tonumber(ARGV[3]), tonumber(ARGV[4])
 local there = redis.call('HMGET', KEYS[3], '#epoch', '#seq')
 local function reached(text, own)
@@ -135,7 +147,7 @@ end
 if epoch_there ~= epoch and ARGV[6] == '1' then redis.call('DEL', KEYS[3]) end
 local told = {{'kind', ARGV[1], 'node', ARGV[2], 'epoch', ARGV[3], 'number', ARGV[4]}}
 for i = 8, #ARGV, 2 do
-  if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[3], ARGV[i])
+  if ARGV[i + 1] == '' or string.sub(ARGV[i + 1], 1, 1) == '-' then redis.call('HDEL', KEYS[3], ARGV[i])
   else redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
   table.insert(told, ARGV[i])
   if ARGV[7] == '1' then table.insert(told, ARGV[i + 1]) else table.insert(told, '') end
@@ -196,7 +208,7 @@ COMMANDS = (
     *("ping", "select", "evalsha", "script|load", "time"),
     *("get", "set", "strlen", "del", "expire"),
     *("hget", "hset", "hsetnx", "hmget", "hdel", "hlen", "hscan"),
-    *("zadd", "zrange", "zrevrange", "zremrangebyscore"),
+    *("zadd", "zrange", "zscore", "zrevrange", "zremrangebyscore"),
     *("xadd", "xread", "xrevrange"),
 )
 """What a user of the group runs, in scripts too; HELLO and AUTH are free to all."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
+from geodns.storage.shared_books import MANY
 from geodns.storage.shared_client import Client
 from geodns.storage.shared_messages import MAX_FIELDS, BadValueError, BadValues
 from geodns.storage.shared_writing import Script
@@ -16,7 +17,6 @@ MOST_HASHES = 400
 """Hashes whose slices are remembered."""
 TRIES = 3
 """Readings of a hash till it is read as a whole because of changes that came between."""
-MANY = f"more than {MAX_FIELDS} fields"
 
 
 class Slice(NamedTuple):

@@ -6,7 +6,7 @@ What waits is bounded by the number of addresses, hosts and sums: a slow store m
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import JsonValue
@@ -17,6 +17,7 @@ from geodns.storage.shared_client import RuleRefusalError, Troubles
 from geodns.storage.shared_messages import (
     MAX_FIELD,
     MAX_FIELDS,
+    WITHDRAWN,
     BadValueError,
     BadValues,
     Beat,
@@ -67,6 +68,10 @@ class SharedWriter:
         self._beat: tuple[float, Heartbeat] | None = None
         self._votes: dict[str, bytes] = {}
         """As they are written, but for the signature; one object where the same is said of many."""
+        self._seq = 0
+        """The number of the last vote of this epoch."""
+        self.known: Collection[str] = ()
+        """Other servers that have been heard, and that a heartbeat asks for first."""
         self._sums: dict[str, JsonValue] = {}
         self.votes, self.sums = Book(), Book()
         # Names in the order in which they wait.
@@ -100,6 +105,7 @@ class SharedWriter:
                 if body is None:
                     body = bodies[id(vote)] = self._messages.vote_body(epoch, vote)
                 self._votes[name] = body
+                self._seq = max(self._seq, vote.seq)
             self._votes_wait[name] = None
         self._wake.set()
 
@@ -125,6 +131,7 @@ class SharedWriter:
         if epoch == self.epoch:
             return
         self.epoch = epoch
+        self._seq = 0
         self._votes.clear()
         self._votes_wait.clear()
         self._lost.clear()
@@ -230,7 +237,10 @@ class SharedWriter:
             raise RuleRefusalError(TOO_MANY_ZONES.format(len(heartbeat.zones))) from error
         reply = await self._scripts["beat"](
             keys=[key("mark"), key("node", self._node), key("votes", self._node), key("nodes")],
-            args=[self._node, self.token, value, self._messages.prefix + b"node:", self.token],
+            args=[
+                *(self._node, self.token, value, self._messages.prefix + b"node:", self.token),
+                *(random.randrange(2**31), *self.known),  # noqa: S311 # no secret
+            ],
         )
         if self._beat is not None and self._beat[0] == at:
             self._beat = None
@@ -241,8 +251,12 @@ class SharedWriter:
         sent: list[tuple[str, bytes | None, bytes]] = []
         size = 0
         for name in self._votes_wait:
-            body = self._votes.get(name)
-            raw = b"" if body is None else self._messages.seal_vote(key, name.encode(), body)
+            body, field = self._votes.get(name), name.encode()
+            raw = (
+                self._messages.seal_withdrawal(key, field, self.epoch, self._seq)
+                if body is None
+                else self._messages.seal_vote(key, field, body)
+            )
             size += len(name) + len(raw)
             sent.append((name, body, raw))
             if len(sent) == BATCH or size > BATCH_BYTES:
@@ -353,7 +367,7 @@ OLDER, TAKEN, MOVED, FULL = range(4)
 
 
 def _enter(book: Book, field: bytes, raw: bytes) -> None:
-    if raw:
+    if raw and not raw.startswith(WITHDRAWN):
         book.put(field, raw)
     else:
         book.drop(field)

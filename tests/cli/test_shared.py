@@ -69,6 +69,11 @@ def test_who_is_heard_is_shown(fake: Answering) -> None:
     ("shared", "status", "says"),
     [
         ({"connected": False, "why": "connection refused"}, 1, "not connected"),
+        (
+            {"connected": False, "mode": "own", "known": 1, "heard": ["ns1"]},
+            1,
+            "has heard of no other server",
+        ),
         ({"mode": "own", "heard": ["ns1"]}, 1, "each server serves what it sees itself"),
         ({"mode": "own", "agree": "own"}, 0, "each server serves what it sees itself"),
         ({"mode": "frozen"}, 1, "the last common verdicts are served"),

@@ -10,7 +10,7 @@ import pytest
 from geodns.control import verdict_service
 from geodns.control.shared_service import NOTE
 from geodns.health import quorum_lasting, quorum_merging
-from geodns.model.shared import Vote
+from geodns.model.shared import AddressVote, Vote
 from geodns.model.state import HealthState, Verdict
 from tests.sample_zones import NAME
 from tests.sharing import FAILURE, OK, Group, group, until
@@ -122,7 +122,8 @@ def test_without_the_group_the_stored_state_holds(group: Group) -> None:
             assert one.state() is DOWN
             one.probe("mta1", OK)
             await until(lambda: one.state() is UP)  # nobody else is known
-            assert one.shared.view().why == "connection refused"
+            view = one.shared.view()
+            assert (view.why, view.mode, view.known) == ("connection refused", "own", 1)
         finally:
             await group.close()
 
@@ -203,6 +204,24 @@ def test_a_wrong_clock_is_a_warning_and_nothing_else(group: Group) -> None:
                 one.probe("mta1", FAILURE)
             for one in (first, second, third):
                 await until(lambda: one.state() is DOWN)  # noqa: B023
+
+    asyncio.run(go())
+
+
+def test_reasons_end_with_the_epoch_and_with_their_server(group: Group) -> None:
+    async def go() -> None:
+        async with group.of(*THREE) as (first, *_):
+            verdicts = first.shared.verdicts
+            down = AddressVote(vote=Vote.DOWN, held=Vote.UP, seq=1, why="connection refused")
+            for node in ("ns2", "ns4"):
+                verdicts.voted(node, 7, {"a": down, "b": down})
+            verdicts.voted("ns2", 7, {"b": None})
+            assert verdicts._whys["ns2"] == (7, {"a": "connection refused"})
+            assert len(verdicts._whys["ns4"][1]) == 2
+            del first.shared._quorum._hearing.peers["ns4"]  # as after a day
+            verdicts.voted("ns2", 8, {"b": down})
+            assert verdicts._whys["ns2"] == (8, {"b": "connection refused"})
+            assert "ns4" not in verdicts._whys
 
     asyncio.run(go())
 

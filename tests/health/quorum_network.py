@@ -45,6 +45,13 @@ def beat(
 Message = Callable[["Server"], None]
 
 
+def mode_of(quorum: Quorum, key: str) -> QuorumMode:
+    """Return whose verdict of an address a server serves."""
+    standing = quorum.standing(key)
+    assert standing is not None
+    return standing.mode
+
+
 @dataclass
 class Server:
     """A server: its monitor, its quorum, its clock and its connections.
@@ -151,7 +158,7 @@ class Server:
     def flush(self) -> None:
         news = self.quorum.take(self.now)
         for key, merged in news.merged.items():
-            self.history.append((self.world.now, key, merged, self.quorum.mode(key)))
+            self.history.append((self.world.now, key, merged, mode_of(self.quorum, key)))
             self.served[key] = merged
         self.notes += news.notes
         for note in news.notes:

@@ -11,7 +11,7 @@ from geodns.health.state_machine import advance
 from geodns.model.checks import Check
 from geodns.model.shared import AddressVote, Vote
 from geodns.model.state import NOTHING_KNOWN, HealthState, Verdict
-from tests.health.quorum_network import CHECK, DOWN, FAILURE, OK, UNKNOWN, UP, beat, target
+from tests.health.quorum_network import CHECK, DOWN, FAILURE, OK, UNKNOWN, UP, beat, mode_of, target
 
 VOTES = {"u": UP, "d": DOWN, "?": UNKNOWN, "-": UNKNOWN}
 
@@ -90,7 +90,7 @@ class One:
 
     @property
     def mode(self) -> QuorumMode:
-        return self.quorum.mode("a")
+        return mode_of(self.quorum, "a")
 
     @property
     def nodes(self) -> list[str]:

@@ -6,7 +6,7 @@ from geodns.health.outcome import ProbeResult
 from geodns.health.quorum_standing import (
     QuorumMode,
 )
-from tests.health.quorum_network import DOWN, FAILURE, OK, UP, beat
+from tests.health.quorum_network import DOWN, FAILURE, OK, UP, beat, mode_of
 from tests.health.quorum_one import One, own_vote
 
 # --- who is known and heard -----------------------------------------------------------------------------
@@ -19,7 +19,7 @@ def test_below_half_of_the_known_own_verdicts_hold() -> None:
     assert one.mode is QuorumMode.OWN
     assert one.merged is UP
     one.beat("ns3")
-    assert one.quorum.mode("a") is QuorumMode.QUORUM
+    assert mode_of(one.quorum, "a") is QuorumMode.QUORUM
 
 
 def test_without_a_list_the_known_are_those_heard_within_a_day() -> None:
@@ -32,7 +32,7 @@ def test_without_a_list_the_known_are_those_heard_within_a_day() -> None:
     one.wait(6)
     one.now += 86400
     one.wait(1)
-    assert one.quorum.mode("a") is QuorumMode.QUORUM
+    assert mode_of(one.quorum, "a") is QuorumMode.QUORUM
 
 
 def test_who_is_heard_is_counted_anew_for_another_list_alone(monkeypatch: pytest.MonkeyPatch) -> None:

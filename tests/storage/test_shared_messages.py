@@ -72,7 +72,6 @@ beats = st.builds(
     seq=counters,
     version=names,
     at=times,
-    doubts=st.booleans(),
     heard=st.lists(names, max_size=4).map(tuple),
     zones=st.dictionaries(
         names, st.builds(ZoneContent, digest=names, serial=st.integers(0, 2**32 - 1)), max_size=3
