@@ -76,6 +76,8 @@ def _lines(url: str, answer: HttpReply | GeodnsError) -> Iterator[str]:
         yield f"  and so of {one['alone_count'] - len(one['alone'])} addresses more"
     if one["tied"]:
         yield f"  evenly divided on addresses: {one['tied']}"
+    if one.get("pending"):
+        yield f"  orders given here are not yet confirmed by {', '.join(one['pending'])}"
     counted = ", ".join(f"{name} {of['today']:,}" for name, of in one.get("signals", {}).items())
     if counted:
         yield f"  counts of mail today: {counted}; programs' orders come from {one['programs']}"

@@ -61,6 +61,8 @@ BALLOTS = "ballots"
 """The heartbeat's digest of the votes as they are merged; the link has one of its own of what it wrote."""
 HELD = "held"
 """The heartbeat's digest of the orders in force."""
+PLACE = "place"
+"""The heartbeat's place in the store's log up to which orders are in force; no digest, but it travels so."""
 NOTE = "shared epoch"
 _WORST = (QuorumMode.OWN, QuorumMode.FROZEN, QuorumMode.QUORUM)
 
@@ -247,7 +249,7 @@ class SharedService:
     def _heartbeat(self) -> Heartbeat:
         digests = {BALLOTS: self._quorum.digest}
         if self._orders is not None:
-            digests[HELD] = self._orders.digest()
+            digests |= {HELD: self._orders.digest(), PLACE: self._orders.place}
         return Heartbeat(
             node=self.node,
             epoch=self.epoch,
@@ -308,7 +310,8 @@ class SharedService:
         votes = {} if said is None else {"votes": said}
         self._quorum.heard(heartbeat.model_copy(update={"digests": votes}), time.monotonic())
         if self._orders is not None:
-            self._orders.heard(heartbeat.node, heartbeat.digests.get(HELD))
+            digests = heartbeat.digests
+            self._orders.heard(heartbeat.node, digests.get(HELD), digests.get(PLACE))
         self._beaten.set()
         self._soon()
 
@@ -372,6 +375,7 @@ class SharedService:
             bad=dict(state.bad),
             signals=self._counts(),
             programs=self._leader(),
+            pending=() if self._orders is None else self._orders.awaited,
         )
 
     def alerts(self) -> Iterator[Alert]:
