@@ -20,6 +20,7 @@ from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.persistence import Persistence
 from geodns.control.shared_alerts import shared_alerts
+from geodns.control.shared_memory import ServerMemory
 from geodns.control.shared_parts import LinkMaker, OrdersOfGroup, SharedConnection, SumsOfGroup
 from geodns.control.shared_verdicts import SharedVerdicts
 from geodns.control.shared_view import CountsOfServer, SharedView
@@ -106,6 +107,9 @@ class SharedService:
         self._confirmed = False
         """Whether Redis has told the highest epoch that it knows of us."""
         self._quorum = Quorum(self.node, self.epoch, time.monotonic(), agree=shared.agree)
+        self._memory = ServerMemory(persistence)
+        for node, zones, ago in self._memory.read(time.time()):
+            self._quorum.remember(node, zones, ago, time.monotonic())
         self._link = make_link(shared, self.node, self)
         self.verdicts = SharedVerdicts(
             self._quorum,
@@ -226,6 +230,7 @@ class SharedService:
             now = time.monotonic()
             self._quorum.set_known(*self._roll())
             self._quorum.tick(now)
+            self._memory.keep(self._quorum.last_heard(now), now, time.time())
             if now - self._defined >= DEFINITIONS_EVERY:
                 self._defined, self._definitions = now, self._quorum.definitions()
             state = self._link.state
