@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,15 +145,27 @@ class FakeLink:
         for link in self.store.others(self.node):
             link.soon(link.events.on_votes, self.node, epoch, dict(changes))
 
-    async def put_order(self, order: SharedOrder, expected: str | None = None) -> Put:
+    async def put_orders(
+        self, orders: Sequence[SharedOrder], expected: Mapping[str, str] | None = None
+    ) -> list[Put]:
         await asyncio.sleep(0)
         if not self.state.connected:
             raise LinkDownError("connection refused")
-        revision = self.store.revisions.get(order.zone, "")
-        if expected is not None and expected != revision:
-            return Put(accepted=False, there=self.store.orders.get(order.key), revision=revision, moved=True)
-        accepted = self.store.put(order)
-        return Put(accepted, self.store.orders.get(order.key), self.store.revisions.get(order.zone, ""))
+        done: list[Put] = []
+        seen: set[str] = set()
+        for order in orders:
+            revision = self.store.revisions.get(order.zone, "")
+            known = self.store.orders.get(order.key)
+            if order.zone not in seen and expected is not None and expected[order.zone] != revision:
+                return [*done, Put(accepted=False, there=known, revision=revision, moved=True)]
+            seen.add(order.zone)
+            accepted = self.store.put(order)
+            done.append(
+                Put(accepted, self.store.orders.get(order.key), self.store.revisions.get(order.zone, ""))
+            )
+            if not accepted:
+                break
+        return done
 
     def offer_orders(self, orders: Iterable[SharedOrder]) -> None:
         for order in orders if self.state.connected else ():

@@ -115,3 +115,6 @@ class SharedJson(TypedDict):
         dict[str, CountsOfServerJson], Field(description="Whose counts of mail are in the totals, by server.")
     ]
     programs: Annotated[str, Field(description="The server whose programs give orders and move warm-ups.")]
+    pending: Annotated[
+        list[str], Field(description="Servers that have not confirmed the last orders given here.")
+    ]

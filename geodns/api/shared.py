@@ -32,6 +32,7 @@ def shared_json(shared: "SharedService") -> SharedJson:
             for node, one in view.signals.items()
         },
         "programs": view.programs,
+        "pending": list(view.pending),
     }
 
 

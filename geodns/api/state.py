@@ -50,9 +50,8 @@ def _text(shown: StateJson, orders: list[SharedOrder]) -> bytes:
 async def _post(request: web.Request) -> web.Response:
     dry_run, yes = _flag(request, "dry_run"), _flag(request, "yes")
     content = await read_in_time(request, MAX_STATE)
-    body = read_body(content, StateJson, "what export-state has written")
+    body, held, wrong = await asyncio.to_thread(_read, content)
     services = request.app[SERVICES]
-    held, wrong = orders_of(body.get("orders", []))
     found = with_orders(
         read(body, services.cluster, time.time()), held, services.orders.held, services.cluster
     )
@@ -72,6 +71,13 @@ async def _post(request: web.Request) -> web.Response:
     unknown = [*found.unknown, *([f"{wrong} orders that make no sense here"] if wrong else [])]
     entries = {"imposed": _lines(found.plan), "expired": list(found.expired), "unknown": unknown}
     return answer(request, ordered, dry_run=dry_run, **entries)
+
+
+def _read(content: bytes) -> tuple[StateJson, list[SharedOrder], int]:
+    """Read a state and its orders, and count those that make no sense."""
+    body = read_body(content, StateJson, "what export-state has written")
+    held, wrong = orders_of(body.get("orders", []))
+    return body, held, wrong
 
 
 def _lines(what: OverridePlan) -> list[str]:

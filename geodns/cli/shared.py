@@ -66,10 +66,7 @@ def _lines(url: str, answer: HttpReply | GeodnsError) -> Iterator[str]:
     yield f"{node}: group {one['group']}, {link} since {moment(one['since'])}"
     if one["why"]:
         yield f"  {one['why']}"
-    if one["known"] > 1 or one["connected"]:
-        yield f"  hears {len(one['heard'])} of {one['known']} servers: {', '.join(one['heard'])}"
-    else:
-        yield "  has heard of no other server"
+    yield f"  {_heard(one)}"
     yield f"  {_MODES.get(one['mode'], one['mode'])}"
     for lone in one["alone"]:
         why = f": {lone['why']}" if lone["why"] else ""
@@ -79,11 +76,19 @@ def _lines(url: str, answer: HttpReply | GeodnsError) -> Iterator[str]:
         yield f"  and so of {one['alone_count'] - len(one['alone'])} addresses more"
     if one["tied"]:
         yield f"  evenly divided on addresses: {one['tied']}"
+    if one.get("pending"):
+        yield f"  orders given here are not yet confirmed by {', '.join(one['pending'])}"
     counted = ", ".join(f"{name} {of['today']:,}" for name, of in one.get("signals", {}).items())
     if counted:
         yield f"  counts of mail today: {counted}; programs' orders come from {one['programs']}"
     for reason, count in one["skipped"].items():
         yield f"  skipped values: {count:,} {reason}"
+
+
+def _heard(one: Json) -> str:
+    if one["known"] > 1 or one["connected"]:
+        return f"hears {len(one['heard'])} of {one['known']} servers: {', '.join(one['heard'])}"
+    return "has heard of no other server"
 
 
 @shared.command()

@@ -27,6 +27,6 @@ def result_of(
         changes,
         notes=(*plan.notes, *(describe_pointing(*one) for one in pointing.items())),
         left=plan.left,
-        dealt_by={host: dealt_by(cluster, host, changes) for host in hosts},
+        dealt_by=dealt_by(cluster, hosts, changes),
         cached_s={host: max(cached_for(cluster, [host]), ttls.get(host, 0)) for host in hosts},
     )

@@ -12,7 +12,7 @@ from geodns.control.cluster import Cluster
 from geodns.control.host_lookup import find_hosts
 from geodns.control.order_book import OrderBook, OrderCause, imposed_by, is_served
 from geodns.control.order_results import result_of
-from geodns.control.order_sharing import OrderIds, OrderSharing, SharedTaken
+from geodns.control.order_sharing import Offered, OrderIds, OrderSharing, SharedTaken
 from geodns.control.order_versions import (
     CLOCK_TOLERANCE,
     STATE,
@@ -154,7 +154,7 @@ class OrderService:
     ) -> OrderResult:
         cause = cause if cause.id else cause._replace(id=uuid.uuid4().hex)
         approved: str | None = None
-        unasked: tuple[str, ...] = ()
+        offered = Offered()
         async with self._turn if self._sharing is not None and not dry_run else contextlib.nullcontext():
             for _ in range(TRIES):
                 plan = made()
@@ -168,7 +168,6 @@ class OrderService:
                 if self._sharing is None or not orders:
                     break
                 offered = await self._sharing.offer(tuple(orders.values()))
-                unasked = offered.unasked
                 if not offered.moved and not self._book.outdates(orders):
                     break
             else:
@@ -179,14 +178,14 @@ class OrderService:
         pending, unkept, peers = await asyncio.gather(
             self._workers.deliver(),
             self._persistence.orders_written(plan.hosts),
-            _nobody() if self._sharing is None or not own else self._sharing.confirmed(),
+            _nobody() if self._sharing is None or not own else self._sharing.confirmed(offered.place),
         )
         if unkept is not None:
             note = f"in force, but not kept ({unkept}): it is written as soon as it can be"
             result = result._replace(kept=False, notes=(*result.notes, note))
-        if unasked:
-            note = f"not checked against {', '.join(unasked)}: a later order there may take its place"
-            result = result._replace(notes=(*result.notes, note), unasked=unasked)
+        if offered.unasked:
+            note = f"not checked against {', '.join(offered.unasked)}: a later order there may take its place"
+            result = result._replace(notes=(*result.notes, note), unasked=offered.unasked)
         return result._replace(pending=pending, peers=peers, id=cause.id, revision=self._revision(hosts))
 
     def _is_as_approved(self, danger: str, approved: str | None, revision: Mapping[str, str]) -> bool:

@@ -19,11 +19,13 @@ class Offered(NamedTuple):
     Attributes:
         moved: they hold later ones of these zones, which have been given to `OrderService.shared_changed`.
         unasked: servers that could not be asked.
+        place: of the last of these orders where all servers read them; empty: none is there.
 
     """
 
     moved: bool = False
     unasked: tuple[str, ...] = ()
+    place: str = ""
 
 
 class OrderSharing(Protocol):
@@ -33,8 +35,11 @@ class OrderSharing(Protocol):
         """Offer orders that were planned by those in force here; takes a second at most."""
         ...
 
-    async def confirmed(self) -> tuple[str, ...]:
-        """Wait until the others have what is in force here, 2 s at most; return those that have not."""
+    async def confirmed(self, place: str) -> tuple[str, ...]:
+        """Wait until the others that are heard have the orders of this place in force, 2 s at most.
+
+        Return those that have not, or are not heard.
+        """
         ...
 
 

@@ -298,13 +298,17 @@ def _losses(cluster: Cluster, plan: OverridePlan) -> Iterator[tuple[PoolKey, str
             yield key, why
 
 
-def dealt_by(cluster: Cluster, host: HostKey, changes: Mapping[PoolKey, PoolChange]) -> list[str]:
-    """Return the pools that deal a host after these changes."""
-    return [
-        key[1]
-        for key in sorted(cluster.pools_of([host]))
-        if host[1] in (changes[key].after if key in changes else cluster.compiled.choices[key]).hosts
-    ]
+def dealt_by(
+    cluster: Cluster, hosts: Iterable[HostKey], changes: Mapping[PoolKey, PoolChange]
+) -> dict[HostKey, list[str]]:
+    """Return for each host the pools that deal it after these changes."""
+    pools = {host: sorted(cluster.pools_of([host])) for host in hosts}
+    # Once for each pool: an order may be for thousands of its hosts.
+    dealt = {
+        key: frozenset((changes[key].after if key in changes else cluster.compiled.choices[key]).hosts)
+        for key in {key for keys in pools.values() for key in keys}
+    }
+    return {host: [key[1] for key in keys if host[1] in dealt[key]] for host, keys in pools.items()}
 
 
 def cached_for(cluster: Cluster, hosts: Iterable[HostKey]) -> int:

@@ -78,6 +78,7 @@ def shared_alerts(
     if view.tied:
         text = f"the servers are evenly divided on {_addresses(view.tied)}: what was served before stays"
         yield Alert("shared tied", text, kind="peer", resolved="the servers are no longer evenly divided")
+    yield from _awaited(view)
     yield from _alone(view)
     for two in definitions[:MOST_NAMED]:
         text = (
@@ -85,6 +86,13 @@ def shared_alerts(
             f"{two.theirs} there, {two.mine} here"
         )
         yield Alert(("shared definitions", two.node, two.mine), text, kind="peer")
+
+
+def _awaited(view: SharedView) -> Iterator[Alert]:
+    if view.pending:
+        names = ", ".join(view.pending)
+        text = f"orders given here are not confirmed by {names}: it takes them as soon as it can be reached"
+        yield Alert("shared orders", text, kind="peer", event="")
 
 
 def _alone(view: SharedView) -> Iterator[Alert]:

@@ -13,7 +13,9 @@ from geodns.storage.shared_link import LinkDownError, LinkState, Put
 log = logging.getLogger(__name__)
 
 OFFER_WAIT = 1.0
-"""Seconds that an offer takes at most."""
+"""Seconds that an offer of an order takes at most."""
+OFFERED_A_SECOND = 1_000
+"""Orders for which an offer may take another second."""
 CONFIRM_WAIT = 2.0
 LOOK_EVERY = 0.2
 """Seconds between two heartbeats while an order waits to be confirmed."""
@@ -31,7 +33,9 @@ class OrderLink(Protocol):
 
     @property
     def state(self) -> LinkState: ...
-    async def put_order(self, order: SharedOrder, expected: str | None = None) -> Put: ...
+    async def put_orders(
+        self, orders: Sequence[SharedOrder], expected: Mapping[str, str] | None = None
+    ) -> list[Put]: ...
     def offer_orders(self, orders: Sequence[SharedOrder]) -> None: ...
     def reread(self) -> None: ...
 
@@ -63,6 +67,13 @@ class SharedOrders:
         self._beat = beat
         self._digests: dict[str, str | None] = {}
         """Of the orders that other servers have in force, by node."""
+        self._places: dict[str, str | None] = {}
+        """The places in the store's log up to which they have them in force, by node."""
+        self._awaited: dict[str, str] = {}
+        """Servers that have not confirmed orders of ours, with the place of the last of these."""
+        self._place = ""
+        self._missed = False
+        """Whether messages were dropped, so that later ones do not say that all before them was taken."""
         self._news = asyncio.Event()
         """Set whenever something is heard."""
         self._revisions: dict[str, str] = {}
@@ -102,13 +113,20 @@ class SharedOrders:
             taken = await self._orders.shared_changed(others, SOURCE, whole=whole)
         finally:
             self._before = None
+        last = max(revisions.values(), key=_rank, default="")
         if whole:
             self._revisions = dict(revisions)
+            self._missed = False
+            if _rank(last) < _rank(self._place):
+                self._place = ""  # the log began anew
             missing = [one for one in taken.newer if (one.key, one.version) not in self._offering]
             if missing:
                 self._link.offer_orders(missing)
         else:
             self._revisions.update(revisions)
+            # All that came before has been taken: these messages come in the log's order.
+            if not self._missed:
+                self._place = max(self._place, last, key=_rank)
         if taken.taken:
             self._beat()  # others may wait for our confirmation
         self._ring()
@@ -124,12 +142,25 @@ class SharedOrders:
         try:
             self._inbox.put_nowait((tuple(orders), dict(revisions), whole))
         except asyncio.QueueFull:
+            self._missed = True
             self._link.reread()
 
-    def heard(self, node: str, digest: str | None) -> None:
-        """Take the digest of the orders that another server has in force."""
-        self._digests[node] = digest
+    def heard(self, node: str, digest: str | None, place: str | None) -> None:
+        """Take which orders another server has in force: their digest, and the place of the last."""
+        self._digests[node], self._places[node] = digest, place
+        if node in self._awaited and self._has(node, self._awaited[node]):
+            del self._awaited[node]
         self._ring()
+
+    @property
+    def place(self) -> str:
+        """The place in the store's log up to which orders are in force here; empty: none was read."""
+        return self._place
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """The servers that have not confirmed the last orders given here."""
+        return tuple(sorted(self._awaited))
 
     def digest(self) -> str:
         """Return the digest of the orders that all workers here have."""
@@ -154,37 +185,28 @@ class SharedOrders:
             return Offered(unasked=self._others())
         self._offering = set()
         expected = {one.zone: self._revisions.get(one.zone, "") for one in orders}
-        first: dict[str, Put] = {}
-        there: list[SharedOrder] = []
+        self._offering = {(one.key, one.version) for one in orders}
         try:
-            async with asyncio.timeout(OFFER_WAIT):
-                for order in orders:
-                    # Once the first of a zone is in, the others follow it: all of an order or nothing.
-                    wanted = None if order.zone in first else expected[order.zone]
-                    put = await self._put(order, wanted)
-                    first.setdefault(order.zone, put)
-                    if not put.accepted:
-                        # What is in already holds at the others: here too, whatever becomes of the rest.
-                        self._offering = set()
-                        await self._orders.shared_changed(there, SOURCE)
-                        await self._catch_up(order, put)
-                        return Offered(moved=True)
-                    there.append(order)
+            async with asyncio.timeout(OFFER_WAIT + len(orders) / OFFERED_A_SECOND):
+                puts = await self._link.put_orders(orders, expected)
+                self._revisions |= {
+                    one.zone: put.revision for one, put in zip(orders, puts, strict=False) if put.accepted
+                }
+                refused = next(
+                    (pair for pair in zip(orders, puts, strict=False) if not pair[1].accepted), None
+                )
+                if refused is not None:
+                    # What is in already holds at the others: here too, whatever becomes of the rest.
+                    self._offering = set()
+                    there = [one for one, put in zip(orders, puts, strict=False) if put.accepted]
+                    await self._orders.shared_changed(there, SOURCE)
+                    await self._catch_up(*refused)
+                    return Offered(moved=True)
         except (LinkDownError, TimeoutError) as error:
             log.info("an order was not checked: %s", error)
             self._offering = set()  # whether it is there is not known: it is offered again
             return Offered(unasked=self._others())
-        return Offered()
-
-    async def _put(self, order: SharedOrder, expected: str | None) -> Put:
-        mark = (order.key, order.version)
-        self._offering.add(mark)
-        put = await self._link.put_order(order, expected)
-        if put.accepted:
-            self._revisions[order.zone] = put.revision
-        else:
-            self._offering.discard(mark)
-        return put
+        return Offered(place=max((put.revision for put in puts), key=_rank, default=""))
 
     async def _catch_up(self, order: SharedOrder, put: Put) -> None:
         """Have what the store holds in force here."""
@@ -204,16 +226,18 @@ class SharedOrders:
     def _others(self) -> tuple[str, ...]:
         return tuple(sorted(self._known()))
 
-    async def confirmed(self) -> tuple[str, ...]:
-        """Wait until the heard servers have the same orders in force; return those that are late."""
+    async def confirmed(self, place: str) -> tuple[str, ...]:
+        """Wait until the heard servers have our orders in force; return who is late, or is not heard.
+
+        Args:
+            place: of the last of these orders in the store's log; empty: not known.
+
+        """
         if not self._link.state.connected:
             return ()
         loop = asyncio.get_running_loop()
         end = loop.time() + CONFIRM_WAIT
-        while late := self._late():
-            left = end - loop.time()
-            if left <= 0:
-                return late
+        while self._late(place) and (left := end - loop.time()) > 0:
             self._beat()
             news = self._news
             try:
@@ -221,11 +245,29 @@ class SharedOrders:
                     await news.wait()
             except TimeoutError:
                 continue
-        return ()
+        late = {*self._late(place), *self._others()} - {
+            node for node in self._heard() if self._has(node, place)
+        }
+        self._awaited |= dict.fromkeys(late, place)
+        return tuple(sorted(late))
 
-    def _late(self) -> tuple[str, ...]:
-        own = self._orders.digest()
-        return tuple(sorted(node for node in self._heard() if self._digests.get(node) != own))
+    def _late(self, place: str) -> list[str]:
+        return [node for node in self._heard() if not self._has(node, place)]
+
+    def _has(self, node: str, place: str) -> bool:
+        """Tell whether a server has said that it has the orders up to a place, or all of ours, in force."""
+        if place and _rank(self._places.get(node) or "") >= _rank(place):
+            return True
+        return self._digests.get(node) == self._orders.digest()
+
+
+def _rank(place: str) -> tuple[int, int]:
+    """Return what orders places in the log, ``milliseconds-number``; any other text comes first."""
+    first, _, second = place.partition("-")
+    numbers = [
+        int(one) if one.isascii() and one.isdigit() and len(one) <= 20 else 0 for one in (first, second)
+    ]
+    return numbers[0], numbers[1]
 
 
 def _together(told: Iterable[_Told]) -> list[_Told]:

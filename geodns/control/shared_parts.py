@@ -26,8 +26,16 @@ class SharedConnection(Protocol):
 class OrdersOfGroup(Protocol):
     """The part that shares orders."""
 
-    def heard(self, node: str, digest: str | None) -> None:
-        """Take the digest of the orders that another server has in force."""
+    @property
+    def place(self) -> str:
+        """The place in the store's log up to which orders are in force here."""
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """The servers that have not confirmed the last orders given here."""
+
+    def heard(self, node: str, digest: str | None, place: str | None) -> None:
+        """Take which orders another server has in force: their digest, and the place of the last."""
 
     def changed(self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool) -> None:
         """Take orders that are in the store, as `SharedEvents.on_orders`."""

@@ -20,6 +20,7 @@ from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.persistence import Persistence
 from geodns.control.shared_alerts import shared_alerts
+from geodns.control.shared_memory import ServerMemory
 from geodns.control.shared_parts import LinkMaker, OrdersOfGroup, SharedConnection, SumsOfGroup
 from geodns.control.shared_verdicts import SharedVerdicts
 from geodns.control.shared_view import CountsOfServer, SharedView
@@ -61,6 +62,8 @@ BALLOTS = "ballots"
 """The heartbeat's digest of the votes as they are merged; the link has one of its own of what it wrote."""
 HELD = "held"
 """The heartbeat's digest of the orders in force."""
+PLACE = "place"
+"""The heartbeat's place in the store's log up to which orders are in force; no digest, but it travels so."""
 NOTE = "shared epoch"
 _WORST = (QuorumMode.OWN, QuorumMode.FROZEN, QuorumMode.QUORUM)
 
@@ -104,6 +107,9 @@ class SharedService:
         self._confirmed = False
         """Whether Redis has told the highest epoch that it knows of us."""
         self._quorum = Quorum(self.node, self.epoch, time.monotonic(), agree=shared.agree)
+        self._memory = ServerMemory(persistence)
+        for node, zones, ago in self._memory.read(time.time()):
+            self._quorum.remember(node, zones, ago, time.monotonic())
         self._link = make_link(shared, self.node, self)
         self.verdicts = SharedVerdicts(
             self._quorum,
@@ -224,6 +230,7 @@ class SharedService:
             now = time.monotonic()
             self._quorum.set_known(*self._roll())
             self._quorum.tick(now)
+            self._memory.keep(self._quorum.last_heard(now), now, time.time())
             if now - self._defined >= DEFINITIONS_EVERY:
                 self._defined, self._definitions = now, self._quorum.definitions()
             state = self._link.state
@@ -247,7 +254,7 @@ class SharedService:
     def _heartbeat(self) -> Heartbeat:
         digests = {BALLOTS: self._quorum.digest}
         if self._orders is not None:
-            digests[HELD] = self._orders.digest()
+            digests |= {HELD: self._orders.digest(), PLACE: self._orders.place}
         return Heartbeat(
             node=self.node,
             epoch=self.epoch,
@@ -307,7 +314,8 @@ class SharedService:
         votes = {} if said is None else {"votes": said}
         self._quorum.heard(heartbeat.model_copy(update={"digests": votes}), time.monotonic())
         if self._orders is not None:
-            self._orders.heard(heartbeat.node, heartbeat.digests.get(HELD))
+            digests = heartbeat.digests
+            self._orders.heard(heartbeat.node, digests.get(HELD), digests.get(PLACE))
         self._beaten.set()
         self._soon()
 
@@ -375,6 +383,7 @@ class SharedService:
             bad=dict(state.bad),
             signals=self._counts(),
             programs=self._leader(),
+            pending=() if self._orders is None else self._orders.awaited,
         )
 
     def alerts(self) -> Iterator[Alert]:

@@ -64,6 +64,7 @@ class SharedView(NamedTuple):
         bad: values that were skipped, by reason.
         signals: whose counts of mail are in the totals, by node.
         programs: the server whose programs give orders.
+        pending: servers that have not confirmed the last orders given here.
 
     """
 
@@ -84,3 +85,4 @@ class SharedView(NamedTuple):
     bad: Mapping[str, int]
     signals: Mapping[str, CountsOfServer]
     programs: str
+    pending: tuple[str, ...] = ()

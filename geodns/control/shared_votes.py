@@ -158,7 +158,7 @@ def sealed_votes(messages: Messages, group: str, beat: Beat, part: VoteSlice) ->
     node = beat.heartbeat.node
     key = messages.key("votes", node)
     votes = {
-        name: messages.seal_vote(key, name.encode(), part.epoch, vote).decode()
+        name: messages.seal_vote(key, name.encode(), messages.vote_body(part.epoch, vote)).decode()
         for name, vote in part.votes.items()
         if vote is not None and _readable(name)
     }

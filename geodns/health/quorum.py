@@ -23,6 +23,7 @@ from geodns.health.quorum_merge import (
     state_of,
 )
 from geodns.health.quorum_merging import FROZEN_FOR, SLICE, QuorumMerging
+from geodns.health.quorum_peers import KNOWN_FOR
 from geodns.health.quorum_standing import (
     EMPTY,
     NOTHING_MERGED,
@@ -77,6 +78,20 @@ class Quorum(QuorumMerging):
         roll = Roll(None if nodes is None else frozenset(nodes) - {self.node}, unnamed)
         if roll != self._roll:  # who is heard is counted anew, which is much for many zones
             self._roll, self._phase = roll, None
+
+    def remember(self, node: str, zones: Collection[str], ago: float, now: float) -> None:
+        """Count a server as known that was heard so many seconds ago, before a restart."""
+        if node != self.node and 0 <= ago <= KNOWN_FOR:
+            self._hearing.remember(node, frozenset(zones), now - ago)
+            self._phase = None
+
+    def last_heard(self, now: float) -> dict[str, tuple[float, frozenset[str]]]:
+        """Return for how many seconds each other server was not heard, and its zones."""
+        return {
+            node: (0.0 if peer.alive else now - peer.seen, peer.zones)
+            for node, peer in self._hearing.peers.items()
+            if peer.zones
+        }
 
     def set_targets(
         self, targets: Mapping[str, QuorumTarget], now: float, stored: Mapping[str, MergedState] = EMPTY

@@ -229,6 +229,11 @@ class Hearing:
         peer.seen = now
         peer.alive = True
 
+    def remember(self, node: str, zones: frozenset[str], seen: float) -> None:
+        """Take a server as one that was heard before we started: known, but not heard."""
+        if (peer := self.peer(node)) is not None and not peer.alive:
+            peer.zones, peer.seen = zones, seen
+
     def silent(self, now: float) -> list[Peer]:
         """Return the servers that were heard until now."""
         clock = self._clock(now)

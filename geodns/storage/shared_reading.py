@@ -393,7 +393,7 @@ class SharedReader:
         del entry[b"kind"]
         if kind == b"order":
             # The place in the log of the last order is the revision of its zone.
-            self._take_order(entry, place.decode("ascii"))
+            self._take_orders(entry, place.decode("ascii"))
             return
         if kind not in {b"votes", b"sums"}:
             return  # a later version's
@@ -420,7 +420,8 @@ class SharedReader:
             now = (time.time() - self.clock_offset) * 1000
             self.lags[node] = max(0.0, now - place_in_log(place)[0])
 
-    def _take_order(self, entry: Mapping[bytes, bytes], revision: str) -> None:
+    def _take_orders(self, entry: Mapping[bytes, bytes], revision: str) -> None:
+        found: list[SharedOrder] = []
         for field, raw in entry.items():
             order = self._open_order(field, raw)
             if order is None:
@@ -431,7 +432,9 @@ class SharedReader:
             _refuse(self._order_book.full(field), MANY)
             self._order_book.put(field, raw)
             self.orders[field] = order
-            self._events.on_orders((order,), {order.zone: revision}, whole=False)
+            found.append(order)
+        if found:
+            self._events.on_orders(found, {order.zone: revision for order in found}, whole=False)
 
 
 def _refuse(is_so: bool, reason: str) -> None:

@@ -6,7 +6,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from geodns.storage.shared_writing import (
     MOVED,
     TAKEN,
     TOO_MANY,
+    UNFIT,
     Script,
     SharedWriter,
 )
@@ -306,24 +307,45 @@ class SharedLink:
         """Write changes of one's own sums soon, the last of each field; None deletes a field."""
         self._writer.publish_sums(epoch, changes)
 
-    async def put_order(self, order: SharedOrder, expected: str | None = None) -> Put:
-        """Put an order where its version is higher than what is there.
+    async def put_orders(
+        self, orders: Sequence[SharedOrder], expected: Mapping[str, str] | None = None
+    ) -> list[Put]:
+        """Put orders whose versions are higher than what is there; up to 250 at once are one change.
+
+        With `expected`, what is put at once is put as a whole or not at all, and nothing follows what was
+        refused: the answer is shorter then, and ends with it.
 
         Args:
-            order: it.
-            expected: the revision of the zone's orders that its dangers were worked out by; None: any.
+            orders: they.
+            expected: revisions of the zones' orders that their dangers were worked out by; None: any.
 
         Raises:
-            LinkDownError: the store cannot be asked: whether it was put is not known; the same again is safe.
+            LinkDownError: the store cannot be asked: what was put is not known; the same again is safe.
 
         """
-        try:
-            status, there, revision = await self._call(self._writer.put(order, expected))
-        except BadValueError as error:
-            raise LinkDownError(f"the order cannot be shared: {error}") from None
-        if status == FULL:
-            raise LinkDownError(TOO_MANY)
-        return Put(status == TAKEN, there, revision.decode("ascii", "replace"), moved=status == MOVED)
+        done: list[Put] = []
+        wanted = None if expected is None else dict(expected)
+        while len(done) < len(orders):
+            rest = orders[len(done) :]
+            puts = await self._call(self._writer.put(rest, wanted))
+            if any(one.status == UNFIT for one in puts):
+                raise LinkDownError(f"an order cannot be shared: {self._bad.last}")
+            if any(one.status == FULL for one in puts):
+                raise LinkDownError(TOO_MANY)
+            done += (
+                Put(one.status == TAKEN, one.there, text, moved=one.status == MOVED)
+                for one in puts
+                for text in (one.revision.decode("ascii", "replace"),)
+            )
+            if wanted is None:
+                continue
+            if not all(one.accepted for one in done):
+                break
+            # Once the first of a zone is in, the others follow it.
+            wanted = {
+                zone: at for zone, at in wanted.items() if zone not in {one.zone for one in rest[: len(puts)]}
+            }
+        return done
 
     def offer_orders(self, orders: Iterable[SharedOrder]) -> None:
         """Put orders soon where the store has none, or an older version; what wins comes by `on_orders`."""

@@ -159,24 +159,53 @@ return {{1, ARGV[3], ARGV[4]}}
 """
 
 PUT = f"""{_LOG}{_SHORT}
--- KEYS mark, log, orders, revision of the zone; ARGV field, counter, id, value, whether the revision is
--- checked, the one expected, fields at most, a value there that cannot be read and may be replaced.
-local there = redis.call('HGET', KEYS[3], ARGV[1]) or ''
-if #there > {MAX_VALUE} then there = '' end
-local revision = short(KEYS[4])
-local counter, id = string.match(there, '^(%d+) (%x+)\\n')
-if there ~= '' and there ~= ARGV[8] then
-  local new = tonumber(ARGV[2])
-  counter = tonumber(counter or '0')
-  if counter == new and id == ARGV[3] then return {{1, there, revision}} end
-  if not id or counter > new or (counter == new and id > ARGV[3]) then return {{0, there, revision}} end
+-- KEYS mark, log, orders, then the revisions of zones. ARGV fields at most, whether all or nothing is put,
+-- number of zones, then of each zone whether its revision is checked and the one expected, then of each order
+-- the number of its zone, field, counter, id, value, and what is there that cannot be read and may go.
+-- Returns the revisions, then the status of each order and what is there instead.
+local zones = tonumber(ARGV[3])
+local revisions, moved = {{}}, {{}}
+for i = 1, zones do
+  revisions[i] = short(KEYS[3 + i])
+  moved[i] = ARGV[2 + 2 * i] == '1' and revisions[i] ~= ARGV[3 + 2 * i]
 end
-if ARGV[5] == '1' and revision ~= ARGV[6] then return {{2, there, revision}} end
-if there == '' and redis.call('HLEN', KEYS[3]) >= tonumber(ARGV[7]) then return {{3, there, revision}} end
-redis.call('HSET', KEYS[3], ARGV[1], ARGV[4])
-revision = tell(KEYS[2], KEYS[1], 'kind', 'order', ARGV[1], ARGV[4])
-redis.call('SET', KEYS[4], revision)
-return {{1, ARGV[4], revision}}
+local room = tonumber(ARGV[1]) - redis.call('HLEN', KEYS[3])
+local found, told, changed, refused = {{}}, {{'kind', 'order'}}, {{}}, false
+for i = 4 + 2 * zones, #ARGV, 6 do
+  local zone, field, new, own = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+  local there = redis.call('HGET', KEYS[3], field) or ''
+  if #there > {MAX_VALUE} then there = '' end
+  local counter, id = string.match(there, '^(%d+) (%x+)\\n')
+  local status = 4
+  if there ~= '' and there ~= ARGV[i + 5] then
+    counter = tonumber(counter or '0')
+    if counter == new and id == own then status = 1
+    elseif not id or counter > new or (counter == new and id > own) then status = 0 end
+  end
+  if status == 4 and moved[zone] then status = 2 end
+  if status == 4 and there == '' then
+    room = room - 1
+    if room < 0 then status = 3 end
+  end
+  if status == 4 then
+    table.insert(told, field)
+    table.insert(told, ARGV[i + 4])
+    changed[zone] = true
+    found[#found + 1] = {{1, ''}}
+  else
+    refused = refused or status ~= 1
+    found[#found + 1] = {{status, there}}
+  end
+end
+if #told > 2 and not (refused and ARGV[2] == '1') then
+  for i = 3, #told, 2 do redis.call('HSET', KEYS[3], told[i], told[i + 1]) end
+  local id = tell(KEYS[2], KEYS[1], unpack(told))
+  for zone in pairs(changed) do
+    redis.call('SET', KEYS[3 + zone], id)
+    revisions[zone] = id
+  end
+end
+return {{revisions, found}}
 """
 
 FORGET = """

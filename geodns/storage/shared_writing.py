@@ -4,10 +4,11 @@ What waits is bounded by the number of addresses, hosts and sums: a slow store m
 """
 
 import asyncio
+import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
@@ -35,12 +36,33 @@ BATCH_EVERY = 0.02
 """Seconds from one writing to the next, so that a group that fills an empty store leaves it room."""
 JITTER = 2.0
 """Seconds within which servers begin to fill a store that lost what they said."""
-OFFERS = 50
+ORDERS = 250
+"""Orders that are put at once: sealing them holds the loop up for some milliseconds."""
+ORDERS_BYTES = 256 << 10
 FIRST_WAIT, LAST_WAIT = 0.1, 2.0
 BEAT_KEPT = 2.0
 """Seconds that a heartbeat may wait; then it says nothing of now."""
 TOO_MANY = f"the group has {MAX_FIELDS} orders, and no more are taken: end some"
 TOO_MANY_ZONES = "this server has {:,} zones, which are too many to share (some 800 are not): it judges alone"
+
+
+OLDER, TAKEN, MOVED, FULL, UNFIT = range(5)
+"""What becomes of an order: the script `put` returns all but the last."""
+
+
+class PutOrder(NamedTuple):
+    """What became of an order.
+
+    Attributes:
+        status: `TAKEN`, or why not.
+        there: what is in the store; None: nothing, or nothing that can be read.
+        revision: of the zone's orders.
+
+    """
+
+    status: int
+    there: SharedOrder | None
+    revision: bytes
 
 
 class SharedWriter:
@@ -318,52 +340,90 @@ class SharedWriter:
         return bool(taken)
 
     async def _write_orders(self) -> None:
-        for field, order in tuple(self._orders_wait.items())[:OFFERS]:
-            try:
-                status, _, _ = await self.put(order, None)
-            except BadValueError as error:
-                self.bad.note(self._messages.key("orders"), field, error)
-                status = 0
+        offered = list(itertools.islice(self._orders_wait.values(), ORDERS))
+        refused = False
+        for order, put in zip(offered, await self.put(offered), strict=False):
+            field = order_field(order)
             if self._orders_wait.get(field) is order:
                 del self._orders_wait[field]
-            if status == FULL:
-                raise RuleRefusalError(TOO_MANY)
+            refused = refused or put.status == FULL
+        if refused:
+            raise RuleRefusalError(TOO_MANY)
 
-    async def put(self, order: SharedOrder, expected: str | None) -> tuple[int, SharedOrder | None, bytes]:
-        """Put an order; return `TAKEN` or why not, what is there now, and the revision of the zone.
+    async def put(
+        self, orders: Sequence[SharedOrder], expected: Mapping[str, str] | None = None
+    ) -> list[PutOrder]:
+        """Put orders in one step: all or nothing where a revision is expected, else those that are later.
 
-        Raises:
-            BadValueError: it is too long to be shared.
+        Return what became of the first of them: as many as are put at once.
+
+        Args:
+            orders: at least one.
+            expected: the revisions of zones that are to be as they were; None: put each that can be.
 
         """
-        key, field = self._messages.key, order_field(order)
-        value = self._messages.seal_order(order)
-        unreadable = b""
-        while True:
-            status, raw, revision = await self._scripts["put"](
-                keys=[key("mark"), key("log"), key("orders"), key("rev", order.zone)],
+        key = self._messages.key
+        unreadable: dict[bytes, bytes] = {}
+        values = self._sealed(orders)
+        zones = list(dict.fromkeys(order.zone for order, _ in values))
+        place = {zone: number for number, zone in enumerate(zones, 1)}
+        wanted = expected or {}
+        while any(value for _, value in values):
+            revisions, found = await self._scripts["put"](
+                keys=[key("mark"), key("log"), key("orders"), *(key("rev", zone) for zone in zones)],
                 args=[
-                    *(field, order.version.counter, order.version.id, value),
-                    *(int(expected is not None), expected or "", MAX_FIELDS, unreadable),
+                    *(MAX_FIELDS, int(expected is not None), len(zones)),
+                    *(part for zone in zones for part in (int(zone in wanted), wanted.get(zone, ""))),
+                    *(
+                        part
+                        for order, value in values
+                        if value
+                        for part in (
+                            *(place[order.zone], order_field(order), order.version.counter),
+                            *(order.version.id, value, unreadable.get(order_field(order), b"")),
+                        )
+                    ),
                 ],
             )
+            answers = iter(found)
+            puts, again = [], False
+            for order, value in values:
+                status, raw = next(answers) if value else (UNFIT, b"")
+                there = order if status == TAKEN else None
+                field = order_field(order)
+                try:
+                    there = self._messages.open_order(field, raw) if raw else there
+                except BadValueError as error:
+                    if status == OLDER and unreadable.get(field) != raw:
+                        # What nobody can read must not stand in the way.
+                        self.bad.note(key("orders"), field, error)
+                        unreadable[field] = raw
+                        again = True
+                puts.append(PutOrder(status, there, revisions[place[order.zone] - 1]))
+            if not again:
+                return puts
+        return [PutOrder(UNFIT, None, b"") for _ in values]
+
+    def _sealed(self, orders: Sequence[SharedOrder]) -> list[tuple[SharedOrder, bytes]]:
+        """Return the first orders with their values; empty: one cannot be shared, which is noted."""
+        found: list[tuple[SharedOrder, bytes]] = []
+        size = 0
+        for order in orders[:ORDERS]:
             try:
-                return status, self._messages.open_order(field, raw) if raw else None, revision
+                value = self._messages.seal_order(order)
             except BadValueError as error:
-                if status != OLDER or unreadable == raw:
-                    return status, None, revision
-                # What nobody can read must not stand in the way.
-                self.bad.note(key("orders"), field, error)
-                unreadable = raw
+                self.bad.note(self._messages.key("orders"), order_field(order), error)
+                value = b""
+            size += len(value)
+            if found and size > ORDERS_BYTES:
+                break
+            found.append((order, value))
+        return found
 
     async def forget(self, key: bytes, fields_and_values: list[bytes]) -> None:
         """Delete fields that still have these values."""
         for start in range(0, len(fields_and_values), BATCH):
             await self._scripts["forget"](keys=[key], args=fields_and_values[start : start + BATCH])
-
-
-OLDER, TAKEN, MOVED, FULL = range(4)
-"""What the script `put` returns."""
 
 
 def _enter(book: Book, field: bytes, raw: bytes) -> None:

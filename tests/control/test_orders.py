@@ -220,7 +220,7 @@ def test_what_is_shown_before_an_order_is_what_is_served_after_it(
         assert cluster.compiled is served, "nothing served is touched"
         assert (cluster.forced, cluster.weights) == overrides
         shown = pools_json(changes).get(NAME, {})
-        promised = {host: dealt_by(cluster, host, changes) for host in hosts}
+        promised = dealt_by(cluster, hosts, changes)
         cluster.override(plan.forced, plan.weights)
         for pool in one.pools:
             before = served.choices[NAME, pool.name]

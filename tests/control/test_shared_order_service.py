@@ -1,13 +1,14 @@
 """Orders that servers of a group share: in force on all, confirmed, and never lost with the connection."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
 from geodns.control import shared_order_service
 from geodns.control.order_sharing import SharedTaken
 from geodns.control.orders import Order, OrderRequest, OrderResult, Verb
+from geodns.health import quorum_peers
 from geodns.model.shared import SharedOrder
 from geodns.model.state import Forced
 from geodns.storage.shared_link import Put
@@ -15,6 +16,10 @@ from tests.sample_zones import NAME
 from tests.sharing import Group, Member, group, until
 
 __all__ = ["group"]
+
+
+def offers_nothing(orders: Iterable[SharedOrder]) -> None:
+    """Keep orders from the others, as a link does to which they make no sense."""
 
 
 async def order(one: Member, verb: Verb, host: str = "mta1", *, yes: bool = True) -> OrderResult:
@@ -52,6 +57,51 @@ def test_who_has_not_taken_an_order_is_named(group: Group, monkeypatch: pytest.M
             third.link.deaf = False
             third.link.reread()
             await until(lambda: forced(third) is Forced.DRAINED)
+
+    asyncio.run(go())
+
+
+def test_only_the_servers_that_are_heard_are_waited_for_and_only_for_this_order(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One server is gone, another holds an order that nobody else can have."""
+    monkeypatch.setattr(shared_order_service, "CONFIRM_WAIT", 1e6)
+
+    async def go() -> None:
+        async with group.of("ns1", "ns2", "ns3") as (first, second, third):
+            await order(first, Verb.DRAIN, "mta2")
+            (one,) = group.store.orders.values()
+            monkeypatch.setattr(second.link, "offer_orders", offers_nothing)
+            more = one.model_copy(update={"host": "mx9"})
+            await second.services.orders.shared_changed([more], "ns9")
+            assert first.services.orders.digest() != second.services.orders.digest()
+            assert (await order(first, Verb.DRAIN, "mta1")).peers == ()
+            assert forced(second) is Forced.DRAINED
+
+            await third.shared.close()
+            monkeypatch.setattr(quorum_peers, "SILENT", 0.3)
+            await until(lambda: first.shared.nodes == ("ns2",))
+            done = await order(first, Verb.UNDRAIN, "mta1")
+            assert (done.peers, forced(second)) == (("ns3",), None)
+            assert first.shared.view().pending == ("ns3",)
+            assert (
+                "orders given here are not confirmed by ns3: it takes them as soon as it can be reached"
+                in (first.alerts())
+            )
+            first.shared.on_beat(third.link.beats[-1].model_copy(update={"digests": {"place": "9"}}), 0.0)
+            assert first.shared.view().pending == ()
+
+    asyncio.run(go())
+
+
+def test_an_order_for_many_hosts_is_one_change(group: Group) -> None:
+    async def go() -> None:
+        async with group.of("ns1", "ns2") as (first, second):
+            wish = OrderRequest(
+                Order(Verb.DRAIN, reason="disk", author="ann"), ("mta1", "mta2"), NAME, yes=True
+            )
+            assert (await first.services.orders.carry(wish)).peers == ()
+            assert {forced(second, host) for host in ("mta1", "mta2")} == {Forced.DRAINED}
 
     asyncio.run(go())
 
@@ -119,18 +169,19 @@ def test_what_is_in_of_an_order_that_is_planned_anew_holds_here_as_at_the_others
 
     async def go() -> None:
         async with group.of("ns1", "ns2") as (first, second):
-            put = first.link.put_order
-            seen: list[str] = []
+            put = first.link.put_orders
 
-            async def racing(one: SharedOrder, expected: str | None = None) -> Put:
-                if seen and seen[0] != one.host:
-                    monkeypatch.setattr(first.link, "put_order", put)
-                    for host in (one.host, one.host, "mta3"):  # twice: its version is the higher one
-                        await order(second, Verb.QUARANTINE, host)
-                seen.append(one.host)
-                return await put(one, expected)
+            async def racing(
+                orders: Sequence[SharedOrder], expected: Mapping[str, str] | None = None
+            ) -> list[Put]:
+                """Let the second server's order come between the halves of this one."""
+                monkeypatch.setattr(first.link, "put_orders", put)
+                done = await put(orders[:1], expected)
+                for host in (orders[1].host, orders[1].host, "mta3"):  # twice: its version is the higher one
+                    await order(second, Verb.QUARANTINE, host)
+                return done + await put(orders[1:])
 
-            monkeypatch.setattr(first.link, "put_order", racing)
+            monkeypatch.setattr(first.link, "put_orders", racing)
             wish = OrderRequest(
                 Order(Verb.DRAIN, reason="disk", author="ann"),
                 ("mta1", "mta2"),

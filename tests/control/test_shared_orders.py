@@ -370,7 +370,8 @@ class Sharing:
         await self.orders.shared_changed(later, "ns2")
         return Offered(bool(later), self.unasked)
 
-    async def confirmed(self) -> tuple[str, ...]:
+    async def confirmed(self, place: str) -> tuple[str, ...]:
+        del place
         assert all((one.key, one) in self.orders.held.items() for one in self.offered[-1]), "in force first"
         return self.late
 

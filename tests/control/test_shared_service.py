@@ -8,8 +8,11 @@ import time
 import pytest
 
 from geodns.control import verdict_service
+from geodns.control.shared_memory import ServerMemory
 from geodns.control.shared_service import NOTE
 from geodns.health import quorum_lasting, quorum_merging
+from geodns.health.quorum import Quorum
+from geodns.health.quorum_standing import QuorumTarget
 from geodns.model.shared import AddressVote, Vote
 from geodns.model.state import HealthState, Verdict
 from tests.sample_zones import NAME
@@ -281,3 +284,21 @@ def test_overrides_end_by_one_clock_redis_while_it_tells_the_time_else_the_peers
             assert first.services.orders.now() == pytest.approx(time.time(), abs=60)
 
     asyncio.run(run())
+
+
+def test_servers_are_known_after_a_restart_as_before(group: Group) -> None:
+    async def go() -> None:
+        async with group.of("ns1", "ns2", "ns3") as (first, *_):
+            persistence, wall = first.services.persistence, time.time()
+            await until(lambda: len(list(ServerMemory(persistence).read(wall))) == 2)
+            for later, known in ((3600, 3), (90_000, 1)):
+                quorum = Quorum("ns1", 1, 0.0)
+                for node, zones, ago in ServerMemory(persistence).read(wall + later):
+                    quorum.remember(node, zones, ago, 0.0)
+                target = QuorumTarget(frozenset({NAME}), first.target().check)
+                quorum.set_targets({"a": target}, 0.0)
+                assert (quorum.known, quorum.nodes) == (known, ())
+            persistence.keep_note("shared servers", '{"ns2": 7}')
+            assert not list(ServerMemory(persistence).read(wall)), "a hand may have written anything"
+
+    asyncio.run(go())

@@ -3,10 +3,11 @@
 import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from tests.integration.cluster import Server, free_port, serving, zone_text
 from tests.integration.gates import Gate, gates
@@ -54,6 +55,53 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
     return time.monotonic() - begun
 
 
+class Stalls:
+    """Counts how often this machine left a thread that only sleeps without its turn for a second or more.
+
+    Attributes:
+        count: of them.
+
+    """
+
+    SLEEP = 0.1
+    LATE = 1.0
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        before = time.monotonic()
+        while not self._over.wait(self.SLEEP):
+            now = time.monotonic()
+            self.count += now - before > self.SLEEP + self.LATE
+            before = now
+
+
+class Moment(NamedTuple):
+    """What had happened at a moment.
+
+    Attributes:
+        changes: of hosts' states.
+        starved: signs that a server, or this test, did not run for a while.
+        gone: servers that the test itself takes from the others.
+
+    """
+
+    changes: int
+    starved: int
+    gone: frozenset[str]
+
+
 class Sharing:
     """Some servers, their Redis, the mail hosts that they probe, and clients that ask each without an end.
 
@@ -73,6 +121,7 @@ class Sharing:
         nodes: Sequence[str],
         hosts: dict[str, MailHost],
         ways: dict[str, Gate],
+        stalls: Stalls,
         *,
         listed: Sequence[str] = (),
         known: bool = False,
@@ -84,6 +133,7 @@ class Sharing:
             nodes: of the servers.
             hosts: to be probed.
             ways: to Redis, by node.
+            stalls: of this machine.
             listed: hosts that come by `hosts_from`.
             known: whether the servers know each other by `servers`.
 
@@ -101,6 +151,7 @@ class Sharing:
         self._http = {node: f"127.0.0.1:{free_port()}" for node in nodes}
         self._turn = 0
         self._listed = tuple(listed)
+        self._stalls = stalls
         urls = ", ".join(f'"http://{http}"' for http in self._http.values())
         self._folder = folder
         for node in nodes:
@@ -157,8 +208,9 @@ class Sharing:
     def answered(self, *nodes: str) -> None:
         """See that every query had its answer so far."""
         for node in nodes or self.servers:
-            assert not self._hammers[node].problems, node
-            assert self._hammers[node].answers
+            hammer = self._hammers[node]
+            until(lambda: hammer.answers or hammer.problems, f"{node} was asked")  # noqa: B023
+            assert not hammer.problems, node
 
     def shared(self, node: str) -> dict[str, Any]:
         shown: dict[str, Any] = self.servers[node].status()["shared"]
@@ -179,6 +231,26 @@ class Sharing:
             one["host"] != ORDERED
             for node in nodes or self.servers
             for one in self.servers[node].get("/api/v1/events?kind=state&limit=1000")["events"]
+        )
+
+    def moment(self, *gone: str) -> Moment:
+        """Return how things are before what may change no state; name the servers that it takes away."""
+        return Moment(self.changes(), self._starved(frozenset(gone)), frozenset(gone))
+
+    def starved_since(self, before: Moment) -> bool:
+        """Tell whether the machine was too busy: who is not heard for that lets the others decide alone."""
+        return self._starved(before.gone) > before.starved
+
+    def unchanged_since(self, before: Moment) -> bool:
+        """Tell whether no state has changed; what a machine that is too busy changes is no fault."""
+        # The signs are counted last: they come before the changes that they excuse.
+        return self.changes() == before.changes or self.starved_since(before)
+
+    def _starved(self, gone: frozenset[str]) -> int:
+        return self._stalls.count + sum(
+            "is heard no more" in one["text"] and one["data"].get("node") not in gone
+            for node in self.servers.keys() - gone
+            for one in self.servers[node].get("/api/v1/events?kind=peer&limit=1000")["events"]
         )
 
     # --- orders -----------------------------------------------------------------------------------------
@@ -255,8 +327,9 @@ def sharing(folder: Path, redis: RedisServer, *nodes: str, **options: Any) -> It
     with (
         mail_hosts("mta1", "mta2", "mta3", ORDERED, *options.get("listed", ())) as hosts,
         gates(("127.0.0.1", redis.port), *nodes) as ways,
+        Stalls() as stalls,
     ):
-        one = Sharing(folder, nodes, hosts, ways, **options)
+        one = Sharing(folder, nodes, hosts, ways, stalls, **options)
         try:
             for node in nodes:
                 one.start(node)

@@ -22,7 +22,7 @@ from geodns.model.shared import (
     Vote,
 )
 from geodns.storage.shared_client import Clients
-from geodns.storage.shared_link import LinkDownError, LinkState, MissingLibraryError
+from geodns.storage.shared_link import LinkDownError, LinkState, MissingLibraryError, Put
 from geodns.storage.shared_reading import MOST_BOOKS
 from geodns.storage.shared_redis import SharedLink
 from geodns.storage.shared_scripts import NODES, acl
@@ -110,6 +110,11 @@ class Server:
             await asyncio.sleep(BEAT)
 
 
+async def put_order(server: Server, one: SharedOrder, expected: str | None = None) -> Put:
+    (put,) = await server.link.put_orders([one], None if expected is None else {one.zone: expected})
+    return put
+
+
 async def until(condition: Callable[[], Any], about: Callable[[], object] = str) -> None:
     end = time.monotonic() + PATIENCE
     while not condition():
@@ -162,7 +167,7 @@ def test_what_one_says_reaches_the_other(redis: RedisServer, way: str) -> None:
             await until(lambda: two.has("ns1", a=UP, b=UP))
             one.publish(a=DOWN, b=None)
             await until(lambda: two.has("ns1", a=DOWN, b=None))
-            put = await one.link.put_order(order())
+            put = await put_order(one, order())
             assert (put.accepted, put.there) == (True, order(at=put.there.at if put.there else 0))
             one.link.publish_sums(1, {"mx1": {"sent": 5}})
             await until(lambda: two.sums.get("ns1") == {"mx1": {"sent": 5}})
@@ -198,11 +203,38 @@ def test_the_higher_version_wins(
     async def work() -> None:
         one = Server(redis.url, "ns1")
         async with running(one):
-            await one.link.put_order(order(*there))
-            done = await one.link.put_order(order(*put))
+            await put_order(one, order(*there))
+            done = await put_order(one, order(*put))
             assert done.accepted is accepted
             assert done.there is not None
             assert done.there.version == order(*(put if accepted else there)).version
+
+    run(work())
+
+
+def test_an_order_for_many_hosts_is_in_as_a_whole_or_not_at_all(redis: RedisServer) -> None:
+    async def work() -> None:
+        one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
+        async with running(one, two):
+            many = [order(host=f"mx{number}") for number in range(600)]
+            zone = many[0].zone
+            begun = redis.run("XLEN", "{geodns:out}:log")
+            puts = await one.link.put_orders(many, {zone: ""})
+            assert [put.accepted for put in puts] == [True] * 600
+            assert redis.run("XLEN", "{geodns:out}:log") - begun <= 4, "some hundreds are one entry"
+            await until(lambda: len(two.orders) == 600)
+            assert two.revisions == {zone: puts[-1].revision}
+
+            later = [order(2, host=f"mx{number}") for number in range(3)]
+            (moved, *_) = await two.link.put_orders(later, {zone: puts[0].revision})
+            assert (moved.accepted, moved.moved) == (False, True)
+            assert (await one.link.put_orders([order(3, host="mx1")]))[0].accepted
+            puts = await two.link.put_orders(later, {zone: two.revisions[zone]})
+            assert not all(put.accepted for put in puts)
+            await until(lambda: two.orders[zone, "mx1", "state"].version.counter == 3)
+            assert two.orders[zone, "mx0", "state"].version.counter == 1, "all or nothing"
+            puts = await two.link.put_orders(later)
+            assert [put.accepted for put in puts] == [True, False, True], "without: each that can be"
 
     run(work())
 
@@ -211,15 +243,15 @@ def test_dangers_are_worked_out_anew_where_an_order_came_between(redis: RedisSer
     async def work() -> None:
         one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
         async with running(one, two):
-            first = await one.link.put_order(order(), "")
-            between = await two.link.put_order(order(host="mx2"), first.revision)
-            refused = await one.link.put_order(order(host="mx3"), first.revision)
+            first = await put_order(one, order(), "")
+            between = await put_order(two, order(host="mx2"), first.revision)
+            refused = await put_order(one, order(host="mx3"), first.revision)
             assert (refused.accepted, refused.moved, refused.there) == (False, True, None)
             assert refused.revision == between.revision
-            assert (await one.link.put_order(order(host="mx3"), refused.revision)).accepted
-            assert (await one.link.put_order(order(zone="example.net"), "")).accepted, "each zone has its own"
+            assert (await put_order(one, order(host="mx3"), refused.revision)).accepted
+            assert (await put_order(one, order(zone="example.net"), "")).accepted, "each zone has its own"
             # The same again, as after a call that was lost.
-            assert (await one.link.put_order(order(), "")).accepted
+            assert (await put_order(one, order(), "")).accepted
 
     run(work())
 
@@ -347,7 +379,7 @@ def test_groups_in_one_database_do_not_see_each_other(redis: RedisServer) -> Non
         async with running(one, other, two):
             one.publish(a=UP)
             other.publish(a=DOWN)
-            await one.link.put_order(order())
+            await put_order(one, order())
             await until(lambda: two.has("ns1", a=DOWN) and "ns2" in other.beats)
             assert (one.beats, two.orders, other.orders, other.link.state.twin) == ({}, {}, {}, False)
 
@@ -363,14 +395,14 @@ def test_a_redis_that_hangs_or_is_killed_loses_nothing(tmp_path: Path) -> None:
         async with running(one, two):
             one.publish(a=UP, b=UP)
             two.publish(a=UP)
-            await one.link.put_order(order())
+            await put_order(one, order())
             await until(lambda: two.has("ns1", a=UP) and one.has("ns2", a=UP) and two.orders)
 
             redis.freeze()
             await until(lambda: not one.link.state.connected and not two.link.state.connected)
             assert "does not answer within 1 s" in one.link.state.why
             with pytest.raises(LinkDownError, match=r"does not answer|cannot be reached"):
-                await one.link.put_order(order(2))
+                await put_order(one, order(2))
             one.publish(a=DOWN)
             redis.thaw()
             await until(lambda: two.has("ns1", a=DOWN, b=UP))
@@ -402,7 +434,7 @@ def test_what_is_taken_away_behind_the_servers_comes_back(redis: RedisServer, ho
         one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
         async with running(one, two):
             one.publish(a=UP, b=UP)
-            await one.link.put_order(order())
+            await put_order(one, order())
             await until(lambda: two.has("ns1", a=UP, b=UP) and two.orders)
             match how.split():
                 case ["DEL", "votes"]:
@@ -417,7 +449,7 @@ def test_what_is_taken_away_behind_the_servers_comes_back(redis: RedisServer, ho
             await until(lambda: redis.run("HLEN", GROUP + "orders") == 1)
             one.publish(a=DOWN)
             await until(lambda: two.has("ns1", a=DOWN, b=UP))
-            assert (await two.link.put_order(order(2))).accepted
+            assert (await put_order(two, order(2))).accepted
             await until(lambda: one.orders[order().key].version.counter == 2)
 
     run(work())
@@ -474,7 +506,7 @@ def test_what_is_wrong_with_redis_is_told_and_ends(tmp_path: Path) -> None:
         ]
         async with running(one, two):
             one.publish(a=UP)
-            await one.link.put_order(order())
+            await put_order(one, order())
             one.link.publish_sums(1, {"mx1": 1})
             await until(lambda: two.has("ns1", a=UP) and two.sums.get("ns1"))
             for number, (sentence, breaking, repair) in enumerate(rows, 2):
@@ -538,7 +570,7 @@ def test_the_rights_are_enough_and_no_more(redis: RedisServer) -> None:
             one.publish(b=None)
             one.link.publish_sums(1, {"mx1": 1})
             old = order(at=time.time() - TOMBSTONE_KEPT - 60, content=None)
-            assert (await one.link.put_order(old)).accepted
+            assert (await put_order(one, old)).accepted
             await one.link.claim_batch("batch")
             one.link.reread()
             two.link.reread()
@@ -589,7 +621,7 @@ def test_bad_values_are_skipped_and_shown(redis: RedisServer) -> None:
             one.publish(a=UP)
             stranger.publish(a=DOWN)
             other.publish(a=DOWN)
-            await one.link.put_order(order())
+            await put_order(one, order())
             await until(lambda: two.has("ns1", a=UP) and len(two.link.state.bad) == 2)
             assert {"ns3", "ns4"} & two.beats.keys() == set()
             assert {"ns3", "ns4"} & two.votes.keys() == set()
@@ -615,7 +647,7 @@ def test_bad_values_are_skipped_and_shown(redis: RedisServer) -> None:
             assert len(two.link.state.last_bad) < 1000
             # A server writes its own votes again; an order that nobody can read gives way.
             await until(lambda: redis.run("HGET", GROUP + "votes:ns1", "a") != garbage)
-            assert (await two.link.put_order(order(2))).accepted
+            assert (await put_order(two, order(2))).accepted
             await until(lambda: one.orders[order().key].version.counter == 2)
 
     run(work())
@@ -682,7 +714,7 @@ def test_a_huge_value_stands_in_nobodys_way(redis: RedisServer, what: str) -> No
         one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
         async with running(one, two):
             one.publish(a=UP)
-            assert (await one.link.put_order(order())).accepted
+            assert (await put_order(one, order())).accepted
             await until(lambda: two.has("ns1", a=UP) and order().key in two.orders, lambda: two.link.state)
             redis.run(*HUGE_VALUES[what])
             one.link.reread()
@@ -744,7 +776,7 @@ def test_a_failover_by_sentinel_loses_nothing(tmp_path: Path) -> None:
         async with running(one, two):
             one.publish(a=UP)
             two.publish(b=UP)
-            await one.link.put_order(order())
+            await put_order(one, order())
             await until(lambda: two.has("ns1", a=UP) and one.has("ns2", b=UP) and two.orders)
             # The sentinel must know the replica before there is something to fail over to.
             await until(lambda: f":{replica.port}".encode() in _slaves(port))
@@ -752,7 +784,7 @@ def test_a_failover_by_sentinel_loses_nothing(tmp_path: Path) -> None:
             await until(lambda: b"role:master" in replica.run("INFO", "replication"))
             one.publish(a=DOWN)
             await until(lambda: two.has("ns1", a=DOWN))
-            assert (await two.link.put_order(order(2))).accepted
+            assert (await put_order(two, order(2))).accepted
             await until(lambda: one.orders[order().key].version.counter == 2)
 
     with (
