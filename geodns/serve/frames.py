@@ -197,14 +197,14 @@ class Stream:
 
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, unread: bytes = b"") -> None:
         end.setblocking(False)
         self.socket = end
         self.backlog = 0
         self.moved = time.monotonic()
         self.ended = False
         self._out: deque[memoryview] = deque()
-        self._in = bytearray()
+        self._in = bytearray(unread)
         self._start = 0
 
     def put(self, frames: bytes) -> None:
@@ -257,6 +257,11 @@ class Stream:
     def partial(self) -> bool:
         """Whether a frame has come in part."""
         return len(self._in) > self._start and not self.ready
+
+    @property
+    def unread(self) -> bytes:
+        """What has come and was not taken."""
+        return bytes(memoryview(self._in)[self._start :])
 
     def take(self) -> bytes | None:
         """Return the next whole frame of what was read, without its length; None when there is none."""

@@ -63,13 +63,14 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class AskedSockets:
-    """What the settings say of sockets; a program that is told something else needs a restart.
+    """What the settings say of sockets and the state folder; a program that is told something else needs a restart.
 
     Attributes:
         listen: for DNS, as `ServePlan` has it: port 0 stays 0.
         http: for control.
         routes: places for MTAs, as settings write them.
         workers: of UDP.
+        state: the state folder, absolute; empty: none.
 
     """
 
@@ -77,6 +78,7 @@ class AskedSockets:
     http: tuple[str, int]
     routes: tuple[str, ...]
     workers: int
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class Handover:
         secrets: contents of files that only root may read, by path.
         earlier: program that the writer itself could go back to.
         going_back: why the writer failed; empty: this is an upgrade.
+        failed_step: the step in which it did.
         back: whether ``geodns upgrade --back`` asked for it.
         begun: when the upgrade was asked for, by `time.monotonic`.
 
@@ -160,6 +163,7 @@ class Handover:
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     earlier: Program | None = None
     going_back: str = ""
+    failed_step: str = ""
     back: bool = False
     begun: float = 0.0
 
