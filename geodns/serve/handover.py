@@ -47,8 +47,7 @@ class Program:
         version: of geodns.
         path: of the executable, absolute; links in it are followed when it is started. Empty: not known.
         args: after ``serve``.
-        package: folder of the modules.
-        fingerprint: of that folder's files when the program started.
+        fingerprint: of its files when it started, see `program_files`; empty: not known.
         state_copy: file in the state folder with the state as this version reads it; empty: the state itself.
 
     """
@@ -56,7 +55,6 @@ class Program:
     version: str
     path: str
     args: tuple[str, ...] = ()
-    package: str = ""
     fingerprint: str = ""
     state_copy: str = ""
 
