@@ -14,6 +14,7 @@
     ├── SourceError             a source of hosts gives none: what it gave before is kept
     ├── ServerError             a running server could not be reached, or answered with an error
     │   └── UnreachableError    in cli/client.py
+    ├── HandoverError           in serve/handover.py: what another version handed over cannot be read
     └── StartError              the server cannot start (port taken, no zones, state locked …)
 """
 
