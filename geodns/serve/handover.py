@@ -47,21 +47,23 @@ class Program:
         version: of geodns.
         path: of the executable, absolute; links in it are followed when it is started. Empty: not known.
         args: after ``serve``.
-        fingerprint: of its files when it started, see `program_files`; empty: not known.
-        state_copy: file in the state folder with the state as this version reads it; empty: the state itself.
+        package: folder of the modules.
+        fingerprint: of that folder's files when the program started.
+        formats: that it writes, by the names of the files in the state folder.
 
     """
 
     version: str
     path: str
     args: tuple[str, ...] = ()
+    package: str = ""
     fingerprint: str = ""
-    state_copy: str = ""
+    formats: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class AskedSockets:
-    """What the settings say of sockets and the state folder; a program that is told something else needs a restart.
+    """What the settings say of sockets and the state folder; who is told something else needs a restart.
 
     Attributes:
         listen: for DNS, as `ServePlan` has it: port 0 stays 0.

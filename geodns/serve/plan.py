@@ -112,6 +112,9 @@ class ServePlan:
         program: this one.
         secrets: contents of files that only root could read, by path as settings have it.
         handover: from the program before; None: a plain start.
+        check_way_back: returns why an earlier program cannot have its state back; empty: it can. Changes
+            nothing.
+        give_back: gives it back, once control has ended; returns likewise.
 
     """
 
@@ -129,3 +132,5 @@ class ServePlan:
     program: Program = field(default_factory=lambda: Program("", ""))
     secrets: Mapping[Path, bytes] = field(default_factory=dict)
     handover: Handover | None = None
+    check_way_back: Callable[[Program], str] = lambda _program: ""
+    give_back: Callable[[Program], str] = lambda _program: ""
