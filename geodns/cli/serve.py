@@ -14,6 +14,7 @@ import geodns
 from geodns import logs
 from geodns.config.route_keys import RoutesListen
 from geodns.config.settings import KEYS, Settings, load_settings
+from geodns.config.settings_files import SettingsFiles
 from geodns.errors import GeodnsError
 from geodns.model.providers import PROVIDERS
 from geodns.serve import privileges, supervisor
@@ -57,24 +58,26 @@ def serve(config: Path | None, **flags: object) -> None:
     _open_standard_streams()
     given = take_sockets(os.environ)
     notifier = Notifier(os.environ)
-    settings = load_settings(config, flags, os.environ)
+    files = SettingsFiles()
+    settings = load_settings(config, flags, os.environ, files.read)
     logs.configure(settings.log_format, settings.log_level)
     for one in settings.routes_listen:
         if not one.loopback:
             log.warning("routes_listen: whoever reaches %s may ask there: let only your MTAs", one)
     try:
-        status = run(settings, given, notifier)
+        status = run(settings, files, given, notifier)
     except GeodnsError as error:
         logs.tell(error)
         status = error.status
     raise click.exceptions.Exit(status)
 
 
-def run(settings: Settings, given: tuple[Given, ...], notifier: Notifier) -> int:
+def run(settings: Settings, files: SettingsFiles, given: tuple[Given, ...], notifier: Notifier) -> int:
     """Run the server until a signal ends it; return its exit status.
 
     Args:
         settings: its own.
+        files: that they were read from.
         given: sockets that systemd has opened.
         notifier: to systemd.
 
@@ -90,15 +93,21 @@ def run(settings: Settings, given: tuple[Given, ...], notifier: Notifier) -> int
         make_state_directory(settings.state)
     umask = os.umask(0o077)  # nobody else may read what is written from here on
     try:
-        return _run(settings, given, notifier, identity)
+        return _run(settings, files, given, notifier, identity)
     finally:
         os.umask(umask)
 
 
 def _run(
-    settings: Settings, given: tuple[Given, ...], notifier: Notifier, identity: privileges.Identity | None
+    settings: Settings,
+    files: SettingsFiles,
+    given: tuple[Given, ...],
+    notifier: Notifier,
+    identity: privileges.Identity | None,
 ) -> int:
     lock = _lock(settings, identity)
+    with privileges.acting_as(identity):
+        secrets = files.kept()
     entitle("supervisor")
     try:
         return supervisor.run(
@@ -112,6 +121,7 @@ def _run(
                 given=given,
                 identity=identity,
                 notifier=notifier,
+                secrets=secrets,
             )
         )
     finally:
