@@ -1,5 +1,6 @@
 """``geodns serve``: the server."""
 
+import contextlib
 import logging
 import os
 import socket
@@ -15,12 +16,14 @@ from geodns import logs
 from geodns.config.route_keys import RoutesListen
 from geodns.config.settings import KEYS, Settings, load_settings
 from geodns.config.settings_files import SettingsFiles
-from geodns.errors import GeodnsError
+from geodns.errors import GeodnsError, SettingsError
 from geodns.model.providers import PROVIDERS
 from geodns.serve import privileges, supervisor
+from geodns.serve.handover import Handover, Program
 from geodns.serve.plan import ControlContext, RoutesListener, RoutesPlan, ServePlan, TcpLimits
 from geodns.serve.process import entitle
 from geodns.serve.systemd import Given, Notifier, take_sockets
+from geodns.serve.takeover import insist, take_over, this_program
 from geodns.storage.lock import StateLock, lock_state, make_state_directory
 
 log = logging.getLogger(__name__)
@@ -56,30 +59,56 @@ def serve(config: Path | None, **flags: object) -> None:
     Prints one line, `ready: …`, when it answers. SIGTERM ends it, SIGHUP reads the zones again.
     """
     _open_standard_streams()
+    handover = take_over(os.environ)
     given = take_sockets(os.environ)
     notifier = Notifier(os.environ)
-    files = SettingsFiles()
-    settings = load_settings(config, flags, os.environ, files.read)
-    logs.configure(settings.log_format, settings.log_level)
-    for one in settings.routes_listen:
-        if not one.loopback:
-            log.warning("routes_listen: whoever reaches %s may ask there: let only your MTAs", one)
+    program = this_program(geodns.__version__)
+    files = SettingsFiles({} if handover is None else {Path(p): one for p, one in handover.secrets.items()})
+
+    def prepared() -> tuple[ServePlan, StateLock]:
+        settings = load_settings(config, flags, os.environ, files.read)
+        logs.configure(settings.log_format, settings.log_level)
+        for one in settings.routes_listen:
+            if not one.loopback:
+                log.warning("routes_listen: whoever reaches %s may ask there: let only your MTAs", one)
+        return prepare(settings, files, given, notifier, program, handover)
+
+    umask = os.umask(0)
+    os.umask(umask)
     try:
-        status = run(settings, files, given, notifier)
+        if handover is None:
+            plan, lock = prepared()
+        else:
+            plan, lock = insist(prepared, handover, program, notifier.environ)
+        with contextlib.closing(lock):
+            status = supervisor.run(plan)
+    except SettingsError:
+        raise
     except GeodnsError as error:
         logs.tell(error)
         status = error.status
+    finally:
+        os.umask(umask)
     raise click.exceptions.Exit(status)
 
 
-def run(settings: Settings, files: SettingsFiles, given: tuple[Given, ...], notifier: Notifier) -> int:
-    """Run the server until a signal ends it; return its exit status.
+def prepare(
+    settings: Settings,
+    files: SettingsFiles,
+    given: tuple[Given, ...],
+    notifier: Notifier,
+    program: Program,
+    handover: Handover | None,
+) -> tuple[ServePlan, StateLock]:
+    """Return what the supervisor needs, and the lock of the state; from here on files are the user's alone.
 
     Args:
         settings: its own.
         files: that they were read from.
         given: sockets that systemd has opened.
         notifier: to systemd.
+        program: that runs.
+        handover: from the program before; None: a plain start.
 
     Raises:
         StartError: it cannot start.
@@ -91,41 +120,28 @@ def run(settings: Settings, files: SettingsFiles, given: tuple[Given, ...], noti
         privileges.make_directory(settings.state, identity)
     else:
         make_state_directory(settings.state)
-    umask = os.umask(0o077)  # nobody else may read what is written from here on
-    try:
-        return _run(settings, files, given, notifier, identity)
-    finally:
-        os.umask(umask)
-
-
-def _run(
-    settings: Settings,
-    files: SettingsFiles,
-    given: tuple[Given, ...],
-    notifier: Notifier,
-    identity: privileges.Identity | None,
-) -> int:
-    lock = _lock(settings, identity)
+    os.umask(0o077)
+    lock = _lock(settings, identity) if handover is None else StateLock(*handover.locks)
     with privileges.acting_as(identity):
         secrets = files.kept()
     entitle("supervisor")
-    try:
-        return supervisor.run(
-            ServePlan(
-                listen=tuple((listen.host, listen.port) for listen in settings.listen),
-                http=(settings.http.host, settings.http.port),
-                workers=settings.worker_count,
-                control=lambda context: _control(settings, context),
-                tcp=TcpLimits(**settings.tcp.model_dump()),
-                routes=_routes(settings),
-                given=given,
-                identity=identity,
-                notifier=notifier,
-                secrets=secrets,
-            )
-        )
-    finally:
-        lock.close()
+    plan = ServePlan(
+        listen=tuple((listen.host, listen.port) for listen in settings.listen),
+        http=(settings.http.host, settings.http.port),
+        workers=settings.worker_count,
+        control=lambda context: _control(settings, context),
+        tcp=TcpLimits(**settings.tcp.model_dump()),
+        routes=_routes(settings),
+        given=given,
+        identity=identity,
+        notifier=notifier,
+        secrets=secrets,
+        state=settings.state,
+        locks=lock.descriptors,
+        program=program,
+        handover=handover,
+    )
+    return plan, lock
 
 
 def _routes(settings: Settings) -> RoutesPlan:

@@ -1,4 +1,4 @@
-"""The first seconds of a program that took over: new control, new workers beside the old, then these leave."""
+"""The first seconds of a program that took over: new control, new workers beside the old ones."""
 
 import logging
 import signal
@@ -10,6 +10,7 @@ from geodns.serve.handover import Handover
 from geodns.serve.process import ProcessSlot
 from geodns.serve.upgrade import UpgradeStep
 from geodns.serve.upgrade_socket import UpgradeClient
+from geodns.serve.worker import LEAVE
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ TIME = 30.0
 DEATHS = 2
 """Deaths of a worker in that time, at which the new program is given up."""
 
-OLD_END = 60.0
+OLD_END = 75.0
 """Seconds that an old worker may take to answer what its clients have asked."""
 
 
@@ -92,7 +93,7 @@ class Arrival:
             self._step = None
             self._due = now + OLD_END
             for slot in self.old:
-                slot.signal(signal.SIGTERM)
+                slot.signal(LEAVE)
             log.info("version %s answers; the workers before leave", self._version)
         if self._step is not None and not self.going_back:
             if now >= self._due:

@@ -1,5 +1,6 @@
 """The child in which a new program shows that it can serve, before anything depends on it."""
 
+import contextlib
 import os
 import selectors
 import signal
@@ -57,7 +58,7 @@ class RehearsalChild:
         self.due = time.monotonic() + TIME
         sealed = seal(handover)
         try:
-            self._process: Popen[bytes] = subprocess.Popen(
+            self._process: Popen[bytes] = subprocess.Popen(  # noqa: S603 - root or the server's own user names it
                 [program.path, "serve", "--rehearse", *program.args],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -81,7 +82,7 @@ class RehearsalChild:
             return False
         if not data:
             self._unwatch()
-        self._rest += data if data else b"\n"
+        self._rest += data or b"\n"
         *lines, rest = bytes(self._rest).split(b"\n")
         if len(rest) > _LINE:
             lines.append(rest)
@@ -110,10 +111,8 @@ class RehearsalChild:
 
     def end(self) -> None:
         """Kill it where it runs, with all that it has started, and forget it."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
         self._unwatch()
         assert self._process.stdout is not None

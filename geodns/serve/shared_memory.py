@@ -1,4 +1,4 @@
-"""Memory that the supervisor and all workers share, in files without a name, so that it outlives a program."""
+"""Memory that the supervisor and all workers share, in files without names: it outlives a program."""
 
 import mmap
 import os

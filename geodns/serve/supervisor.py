@@ -26,6 +26,7 @@ from geodns.serve.frames import (
     Stream,
     TableApplied,
     UpgradeBegins,
+    UpgradeEnded,
     WorkerExited,
     WorkerStarted,
     framed,
@@ -96,6 +97,7 @@ class _Supervisor:
         self._ready = False
         self._alive_due = 0.0
         self._arrival: Arrival | None = None
+        self._ended: UpgradeEnded | None = None
         self._take_over(plan.handover)
 
     def _take_over(self, handover: Handover | None) -> None:
@@ -117,8 +119,7 @@ class _Supervisor:
             self._arrival = Arrival(handover, old, client, self._plan.program.version)
         assert opened is not None
         self._desk = UpgradeDesk(opened, self._selector, self._asked)
-        environ = self._plan.notifier.environ
-        self._upgrades = Upgrades(self._plan.program, earlier, environ, self._selector, self)
+        self._upgrades = Upgrades(self._plan, earlier, self._selector, self)
 
     # --- the loop ---------------------------------------------------------------------------------------
 
@@ -196,6 +197,10 @@ class _Supervisor:
         elif arrival.over:
             arrival.tell_end()
             self._arrival = None
+            came = arrival.handover
+            before = self._plan.program.version if came.going_back else came.writer.version
+            self._ended = UpgradeEnded(before, came.going_back, came.failed_step, replaced=True)
+            self._tell_ended()
 
     def _alive(self, now: float) -> tuple[float, ...]:
         """Tell systemd's watchdog, where there is one, that the loop turns; return when to do so next."""
@@ -311,7 +316,7 @@ class _Supervisor:
         if dns or routes:
             self._word[0] += 1
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self, message: Message | UpgradeBegins | UpgradeEnded) -> None:
         self._control.put(pack_message(message))
 
     # --- starts and ends --------------------------------------------------------------------------------
@@ -334,6 +339,7 @@ class _Supervisor:
         if not slot.start(lambda link: self._child(slot, link)):
             return
         if slot is self._control:
+            self._tell_ended()
             for one in self._workers:
                 if one.pid is not None:
                     self._tell(WorkerStarted(one.name, one.pid, one.restarts))
@@ -474,7 +480,7 @@ class _Supervisor:
 
     def ask_control_to_leave(self) -> None:
         if self._control.pid is not None:
-            self._control.put(pack_message(UpgradeBegins()))
+            self._tell(UpgradeBegins())
 
     def kill_control(self) -> None:
         self._control.signal(signal.SIGKILL)
@@ -491,6 +497,16 @@ class _Supervisor:
 
     def unsent(self) -> int:
         return sum(slot.stream.backlog for slot in self._workers if slot.stream is not None)
+
+    def tell_end(self, why: str, step: str) -> None:
+        self._ended = UpgradeEnded(self._plan.program.version, why, step)
+        self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        """Tell control how the last upgrade ended, as soon as there is one that answers."""
+        if self._ended is not None and self._control.pid is not None and not self._upgrades.leaving:
+            self._tell(self._ended)
+            self._ended = None
 
     def go_on(self) -> None:
         if self._arrival is not None:

@@ -11,14 +11,15 @@ import selectors
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from geodns.serve.handover import HANDOVER, Handover, Program, seal
+from geodns.serve.plan import ServePlan
 from geodns.serve.process import SIGNALS
-from geodns.serve.program_files import has_changed
+from geodns.serve.program_files import fingerprint
 from geodns.serve.rehearsal import RehearsalChild
 from geodns.serve.upgrade_socket import UpgradeClient, UpgradeRequest
 
@@ -94,6 +95,9 @@ class Departing(Protocol):
     def unsent(self) -> int:
         """Return the bytes that workers have not taken yet."""
 
+    def tell_end(self, why: str, step: str) -> None:
+        """Tell control that an upgrade has failed in this step."""
+
     def go_on(self) -> None:
         """Start control again, and read from the workers."""
 
@@ -109,26 +113,24 @@ class Upgrades:
 
     def __init__(
         self,
-        program: Program,
+        plan: ServePlan,
         earlier: Program | None,
-        environ: Mapping[str, str],
         selector: selectors.BaseSelector,
         server: Departing,
     ) -> None:
         """Prepare for requests.
 
         Args:
-            program: this one.
+            plan: of the server.
             earlier: see above.
-            environ: variables that were taken out of the environment, and that the next program needs.
             selector: of the supervisor's loop.
             server: the supervisor.
 
         """
         self.earlier = earlier
         self.departure: Departure | None = None
-        self._program = program
-        self._environ = environ
+        self._plan = plan
+        self._program = plan.program
         self._selector = selector
         self._server = server
         self._rehearsal: RehearsalChild | None = None
@@ -180,9 +182,9 @@ class Upgrades:
         if request.back:
             if self.earlier is None:
                 return "there was no upgrade: there is no program to go back to"
-            if self.earlier.fingerprint and has_changed(self.earlier.fingerprint):
+            if _has_changed(self.earlier):
                 return f"the program before ({self.earlier.path}) is gone or was changed"
-            return self.earlier
+            return self._plan.check_way_back(self.earlier) or self.earlier
         path = request.program or own.path
         if not path:
             return "it is not known with which program this server was started: give --program"
@@ -193,7 +195,7 @@ class Upgrades:
     def _refusal(self) -> str:
         if self.departure is not None:
             return "another upgrade is under way"
-        if self._program.fingerprint and has_changed(self._program.fingerprint):
+        if _has_changed(self._program):
             return (
                 "the files of the running version were changed in place, and it may have to go on with them: "
                 "install the new version into a venv of its own, and restart this once"
@@ -224,15 +226,8 @@ class Upgrades:
         if departure is None:
             return
         now = time.monotonic()
-        if self._rehearsal is not None:
-            why = self._rehearsal.verdict(now)
-            if why is None:
-                return
-            self._end_rehearsal()
-            if why:
-                self.fail(why)
-                return
-            self._dismiss_control(departure, now)
+        if self._rehearsal is not None and not self._rehearsed(self._rehearsal, departure, now):
+            return
         if departure.step is UpgradeStep.WORKERS:
             if self._server.workers_live():
                 if now >= departure.due:
@@ -251,6 +246,18 @@ class Upgrades:
             return
         self._replace(departure)
 
+    def _rehearsed(self, rehearsal: RehearsalChild, departure: Departure, now: float) -> bool:
+        """Say whether the rehearsal has ended well."""
+        why = rehearsal.verdict(now)
+        if why is None:
+            return False
+        self._end_rehearsal()
+        if why:
+            self.fail(why)
+            return False
+        self._dismiss_control(departure, now)
+        return True
+
     def _dismiss_control(self, departure: Departure, now: float) -> None:
         departure.step = UpgradeStep.HANDOVER
         departure.due = now + (NEWBORN_END if departure.going_back else CONTROL_LEAVES)
@@ -260,8 +267,14 @@ class Upgrades:
 
     def _replace(self, departure: Departure) -> None:
         """Have the other program take over here; come back only where that cannot be started."""
-        error = replace_program(departure.target, self._server.handover(departure), self._environ)
-        self.fail(f"{departure.target.path} cannot be started: {error}")
+        why = ""
+        if departure.back or departure.going_back:
+            why = self._plan.give_back(departure.target)
+        if not why or departure.going_back:
+            environ = self._plan.notifier.environ
+            error = replace_program(departure.target, self._server.handover(departure), environ)
+            why = f"{departure.target.path} cannot be started: {error}"
+        self.fail(why)
         self._server.go_on()
 
     # --- the end ----------------------------------------------------------------------------------------
@@ -273,11 +286,11 @@ class Upgrades:
         log.error(
             "upgrade to %s failed, version %s goes on: %s", departure.target.path, self._program.version, why
         )
+        step, why = departure.failed_step or departure.step, departure.going_back or why
         if departure.client is not None:
-            step = departure.failed_step or departure.step
-            why = departure.going_back or why
             departure.client.say(failed=why, step=step, serving=self._program.version)
             departure.client.close()
+        self._server.tell_end(why, step)
 
     def stop(self) -> None:
         """Give up what is under way: the server ends."""
@@ -307,6 +320,10 @@ class Upgrades:
             self.departure.client.say(**words)
 
 
+def _has_changed(program: Program) -> bool:
+    return bool(program.fingerprint) and fingerprint(program.package) != program.fingerprint
+
+
 def replace_program(program: Program, handover: Handover, environ: Mapping[str, str]) -> str:
     """Execute another program in this process, with all that is handed over.
 
@@ -327,7 +344,7 @@ def replace_program(program: Program, handover: Handover, environ: Mapping[str, 
         for one in opened:
             os.set_inheritable(one, True)
         variables = os.environ | environ | {HANDOVER: str(sealed)}
-        os.execve(program.path, [program.path, "serve", *program.args], variables)
+        os.execve(program.path, [program.path, "serve", *program.args], variables)  # noqa: S606 - see `RehearsalChild`
     except (OSError, ValueError) as error:
         for one in opened:
             with contextlib.suppress(OSError):
