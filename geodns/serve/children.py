@@ -5,7 +5,7 @@ import socket
 from geodns.serve import udp, worker
 from geodns.serve.frames import ROUTES, Stream
 from geodns.serve.plan import TcpLimits
-from geodns.serve.resources import Resources
+from geodns.serve.resources import ServerResources
 from geodns.serve.table_relay import TableRelay
 
 CONTROL = "control"
@@ -18,7 +18,7 @@ def udp_name(number: int) -> str:
     return f"{UDP}{number}"
 
 
-def keep_own(name: str, resources: Resources) -> None:
+def keep_own(name: str, resources: ServerResources) -> None:
     """Close what the process of this name has no use for."""
     for number, sockets in enumerate(resources.sockets.udp):
         if name != udp_name(number):
@@ -37,7 +37,7 @@ def keep_own(name: str, resources: Resources) -> None:
 def work_as(
     name: str,
     link: socket.socket,
-    resources: Resources,
+    resources: ServerResources,
     table: TableRelay,
     tcp_limits: TcpLimits,
     parent: int,

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
+class ServerResources:
     """Everything that children inherit, and the next program in an upgrade.
 
     Attributes:
@@ -39,7 +39,7 @@ class Resources:
 
 
 @contextlib.contextmanager
-def resources_of(plan: ServePlan) -> Iterator[Resources]:
+def resources_of(plan: ServePlan) -> Iterator[ServerResources]:
     """Open everything, or take it over from the program before; close it with the block.
 
     Raises:
@@ -61,7 +61,7 @@ def resources_of(plan: ServePlan) -> Iterator[Resources]:
         with routes, contextlib.closing(SharedMemory.of(plan.handover)) as memory:
             if plan.identity is not None and plan.handover is None:
                 drop(plan.identity)  # whoever is started from here on is that user too
-            yield Resources(asked, sockets, routes, memory, routes_plan)
+            yield ServerResources(asked, sockets, routes, memory, routes_plan)
 
 
 def asked_of(plan: ServePlan) -> AskedSockets:

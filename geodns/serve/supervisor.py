@@ -36,7 +36,7 @@ from geodns.serve.frames import (
 from geodns.serve.handover import Handover
 from geodns.serve.plan import ControlContext, ServePlan
 from geodns.serve.process import SIGNALS, ProcessSlot
-from geodns.serve.resources import Resources, resources_of
+from geodns.serve.resources import ServerResources, resources_of
 from geodns.serve.table_relay import TableRelay
 from geodns.serve.upgrade import Departure, Upgrades
 from geodns.serve.upgrade_desk import UpgradeDesk
@@ -72,7 +72,7 @@ def run(plan: ServePlan) -> int:
 
 
 class _Supervisor:
-    def __init__(self, plan: ServePlan, resources: Resources) -> None:
+    def __init__(self, plan: ServePlan, resources: ServerResources) -> None:
         self._plan = plan
         self._resources = resources
         self._selector = selectors.DefaultSelector()

@@ -29,8 +29,17 @@ from geodns.responder.route_table import CompiledRule, KnownProvider, RouteNews,
 from geodns.responder.table import NameNode, Part, Rotation, RotationKey, Table, ZoneTable
 from geodns.serve import supervisor
 from geodns.serve.control_link import ControlLink
-from geodns.serve.frames import CountsReport, Message, ProviderAsked, RouteCounts
+from geodns.serve.frames import (
+    CountsReport,
+    Message,
+    ProviderAsked,
+    RouteCounts,
+    UpgradeBegins,
+    UpgradeEnded,
+)
+from geodns.serve.handover import Program
 from geodns.serve.plan import ControlContext, RoutesListener, RoutesPlan, ServePlan, TcpLimits
+from geodns.serve.takeover import take_over
 from geodns.wire import codes, records
 from geodns.wire.message import Answer
 from geodns.wire.names import name_to_wire
@@ -81,9 +90,10 @@ class Puppet:
 
     def __init__(self, seat: ControlContext, names: int) -> None:
         self.seat = seat
-        self.link = ControlLink(seat, self.count)
+        self.link = ControlLink(seat, self.count, self.upgrade)
         self.zone = zone(names)
-        self.counted: Counter[str] = Counter()
+        self.counted: Counter[str] = Counter(json.loads(seat.carried or b"{}"))
+        self.ended: list[str] = []
         self.asked: list[str] = []
         self.reloads = 0
         self.end = asyncio.Event()
@@ -96,6 +106,16 @@ class Puppet:
             self.counted[message.worker] += sum(message.answers.values())
         if isinstance(message, ProviderAsked):
             self.asked.append(message.domain)
+
+    def upgrade(self, told: UpgradeBegins | UpgradeEnded) -> None:
+        if isinstance(told, UpgradeEnded):
+            self.ended.append(told.failed)
+        else:
+            self.leaving = asyncio.create_task(self.leave())
+
+    async def leave(self) -> None:
+        await self.link.leave(json.dumps(self.counted).encode())
+        self.end.set()
 
     def reload(self) -> None:
         self.reloads += 1
@@ -153,10 +173,22 @@ class Puppet:
                     "counted": self.counted,
                     "asked": self.asked,
                     "reloads": self.reloads,
+                    "ended": self.ended,
+                    "came": [self.seat.upgraded_from, self.seat.went_back],
+                    "number": self.link.number,
                 }
         writer.write(json.dumps(reply).encode() + b"\n")
         await writer.drain()
         writer.close()
+
+
+def fault(name: str) -> None:
+    """Fail as a broken version does."""
+    match name:
+        case "control dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "control hangs":
+            time.sleep(1000)
 
 
 def main(options: dict[str, Any]) -> int:
@@ -165,7 +197,13 @@ def main(options: dict[str, Any]) -> int:
     else:
         logging.basicConfig(level=logging.INFO, format="%(process)d %(message)s")
 
+    program = Program(options["version"], options["program"], (json.dumps(options),))
+    handover = take_over(os.environ)
+    if handover is not None:
+        fault(options["fault"])
+
     def control(seat: ControlContext) -> int:
+        fault(f"control {options['fault']}" if seat.upgraded_from else "")
         if options["status"] is not None:
             return int(options["status"])
         return asyncio.run(_life(seat, options["names"]))
@@ -176,7 +214,18 @@ def main(options: dict[str, Any]) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (options["files"], options["files"]))
     places = [Path(one) if isinstance(one, str) else (one[0], one[1]) for one in options["routes"]]
     asking = RoutesPlan(tuple(RoutesListener(place, mode=0o606) for place in places), {"gmail.com": "google"})
-    plan = ServePlan(listen, ("127.0.0.1", 0), options["workers"], control, tcp, asking)
+    state = None if options["state"] is None else Path(options["state"])
+    plan = ServePlan(
+        listen,
+        ("127.0.0.1", 0),
+        options["workers"],
+        control,
+        tcp,
+        asking,
+        state=state,
+        program=program,
+        handover=handover,
+    )
     return supervisor.run(plan)
 
 
@@ -239,6 +288,10 @@ def options_of(**options: Any) -> dict[str, Any]:
         "routes": [],
         "files": None,
         "logs": False,
+        "state": None,
+        "program": "",
+        "version": "1",
+        "fault": "",
     }
     return defaults | options
 
