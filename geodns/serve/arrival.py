@@ -20,6 +20,10 @@ TIME = 30.0
 DEATHS = 2
 """Deaths of a worker in that time, at which the new program is given up."""
 
+STEADY = 1.0
+"""Seconds that all new workers must live beside the old ones, which only then leave: a worker that breaks at
+its first query has taken the Table before."""
+
 OLD_END = 75.0
 """Seconds that an old worker may take to answer what its clients have asked."""
 
@@ -54,6 +58,7 @@ class Arrival:
         self._due = time.monotonic() + TIME
         self._deaths: Counter[str] = Counter()
         self._trouble = ""
+        self._steady: float | None = None
         self._say(step=UpgradeStep.CONTROL)
 
     @property
@@ -64,7 +69,7 @@ class Arrival:
     @property
     def due(self) -> float:
         """When to call `turn` at the latest."""
-        return self._due
+        return self._due if self._steady is None else min(self._due, self._steady)
 
     def died(self, name: str, how: str) -> None:
         """Note the death of a new process."""
@@ -89,12 +94,13 @@ class Arrival:
             self._say(step=self._step)
             for slot in self.old:  # their counts have somebody to go to
                 slot.watch()
-        if self._step is UpgradeStep.WORKERS and all(slot.acked for slot in workers):
-            self._step = None
-            self._due = now + OLD_END
-            for slot in self.old:
-                slot.signal(LEAVE)
-            log.info("version %s answers; the workers before leave", self._version)
+        if self._step is UpgradeStep.WORKERS:
+            if not all(slot.pid is not None and slot.acked for slot in workers):
+                self._steady = None
+            elif self._steady is None:
+                self._steady = now + STEADY
+            elif now >= self._steady:
+                self._let_go(now)
         if self._step is not None and not self.going_back:
             if now >= self._due:
                 return f"the new version did not answer within {TIME:g} s"
@@ -102,6 +108,13 @@ class Arrival:
         if now >= self._due:
             self._overdue(now)
         return ""
+
+    def _let_go(self, now: float) -> None:
+        self._step = self._steady = None
+        self._due = now + OLD_END
+        for slot in self.old:
+            slot.signal(LEAVE)
+        log.info("version %s answers; the workers before leave", self._version)
 
     def _overdue(self, now: float) -> None:
         self._due = now + TIME

@@ -214,7 +214,10 @@ def unpack(data: bytes) -> Handover:
         raise HandoverError(f"the handover is no JSON: {error}") from None
     except RecursionError:
         raise HandoverError("the handover is no JSON: nested too deep") from None
-    handover: Handover = _read(Handover, found, "handover")
+    try:
+        handover: Handover = _read(Handover, found, "handover")
+    except OverflowError:
+        raise HandoverError("a number in the handover is out of all bounds") from None
     return handover
 
 

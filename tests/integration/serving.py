@@ -27,7 +27,7 @@ from typing import Any, Self
 from geodns import logs
 from geodns.responder.route_table import CompiledRule, KnownProvider, RouteNews, RouteTarget, ZoneRoutes
 from geodns.responder.table import NameNode, Part, Rotation, RotationKey, Table, ZoneTable
-from geodns.serve import supervisor
+from geodns.serve import supervisor, worker
 from geodns.serve.control_link import ControlLink
 from geodns.serve.frames import (
     CountsReport,
@@ -39,7 +39,7 @@ from geodns.serve.frames import (
 )
 from geodns.serve.handover import Program
 from geodns.serve.plan import ControlContext, RoutesListener, RoutesPlan, ServePlan, TcpLimits
-from geodns.serve.takeover import take_over
+from geodns.serve.takeover import insist, take_over
 from geodns.wire import codes, records
 from geodns.wire.message import Answer
 from geodns.wire.names import name_to_wire
@@ -182,15 +182,6 @@ class Puppet:
         writer.close()
 
 
-def fault(name: str) -> None:
-    """Fail as a broken version does."""
-    match name:
-        case "control dies":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "control hangs":
-            time.sleep(1000)
-
-
 def main(options: dict[str, Any]) -> int:
     if options["logs"]:
         logs.configure("text", "debug")
@@ -199,34 +190,49 @@ def main(options: dict[str, Any]) -> int:
 
     program = Program(options["version"], options["program"], (json.dumps(options),))
     handover = take_over(os.environ)
-    if handover is not None:
-        fault(options["fault"])
+    fault = options["fault"] if handover is not None else ""
 
     def control(seat: ControlContext) -> int:
-        fault(f"control {options['fault']}" if seat.upgraded_from else "")
+        if fault == "control dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "control hangs":
+            time.sleep(1000)
         if options["status"] is not None:
             return int(options["status"])
         return asyncio.run(_life(seat, options["names"]))
 
-    listen = tuple((host, port) for host, port in options["listen"])
-    tcp = TcpLimits(**{"connections": 1000, "per_client": 100, "idle": 10.0} | options["tcp"])
-    if options["files"] is not None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (options["files"], options["files"]))
-    places = [Path(one) if isinstance(one, str) else (one[0], one[1]) for one in options["routes"]]
-    asking = RoutesPlan(tuple(RoutesListener(place, mode=0o606) for place in places), {"gmail.com": "google"})
-    state = None if options["state"] is None else Path(options["state"])
-    plan = ServePlan(
-        listen,
-        ("127.0.0.1", 0),
-        options["workers"],
-        control,
-        tcp,
-        asking,
-        state=state,
-        program=program,
-        handover=handover,
-    )
+    def prepared() -> ServePlan:
+        if fault == "begin":
+            raise RuntimeError("no")
+        if fault == "worker dies":
+            setattr(worker, "work", _die)  # noqa: B010 - mypy takes no assignment
+        listen = tuple((host, port) for host, port in options["listen"])
+        tcp = TcpLimits(**{"connections": 1000, "per_client": 100, "idle": 10.0} | options["tcp"])
+        if options["files"] is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (options["files"], options["files"]))
+        places = [Path(one) if isinstance(one, str) else (one[0], one[1]) for one in options["routes"]]
+        asking = RoutesPlan(
+            tuple(RoutesListener(place, mode=0o606) for place in places), {"gmail.com": "google"}
+        )
+        return ServePlan(
+            listen,
+            ("127.0.0.1", 0),
+            options["workers"],
+            control,
+            tcp,
+            asking,
+            state=None if options["state"] is None else Path(options["state"]),
+            program=program,
+            handover=handover,
+        )
+
+    plan = prepared() if handover is None else insist(prepared, handover, program, {})
     return supervisor.run(plan)
+
+
+def _die(_follower: worker.TableFollower, _serve: Callable[[], None]) -> int:
+    signal.raise_signal(signal.SIGKILL)
+    return 0
 
 
 async def _life(seat: ControlContext, names: int) -> int:

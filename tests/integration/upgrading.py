@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
     options = json.loads(arguments[-1])
     if "--rehearse" in arguments:
         print("heard")  # noqa: T201 - goes to the client
+        if options["fault"] == "exec":
+            Path(options["program"]).rename(options["program"] + ".gone")
         return int(options["fault"] == "rehearsal")
     for name, value in options.get("constants", {}).items():
         module, _, constant = name.rpartition(".")
