@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import geodns
 from geodns import logs
 from geodns.config.route_keys import RoutesListen
 from geodns.config.settings import KEYS, Settings, load_settings
-from geodns.errors import GeodnsError
+from geodns.errors import GeodnsError, StartError
 from geodns.model.providers import PROVIDERS
 from geodns.serve import privileges, supervisor
+from geodns.serve.handover import take_handover
 from geodns.serve.plan import ControlContext, RoutesListener, RoutesPlan, ServePlan, TcpLimits
 from geodns.serve.process import entitle
 from geodns.serve.systemd import Given, Notifier, take_sockets
@@ -49,12 +50,15 @@ def _setting(key: str, metavar: str = "", *, multiple: bool = False) -> Callable
 @_setting("group", "NAME")
 @_setting("log_format")
 @_setting("log_level")
-def serve(config: Path | None, **flags: object) -> None:
+@click.option("--rehearse", is_flag=True, hidden=True)
+def serve(config: Path | None, *, rehearse: bool, **flags: object) -> None:
     """Answer DNS for the zones in a folder.
 
     Prints one line, `ready: …`, when it answers. SIGTERM ends it, SIGHUP reads the zones again.
     """
     _open_standard_streams()
+    if rehearse:
+        raise click.exceptions.Exit(_rehearse(config, flags))
     given = take_sockets(os.environ)
     notifier = Notifier(os.environ)
     settings = load_settings(config, flags, os.environ)
@@ -68,6 +72,24 @@ def serve(config: Path | None, **flags: object) -> None:
         logs.tell(error)
         status = error.status
     raise click.exceptions.Exit(status)
+
+
+def _rehearse(config: Path | None, flags: Mapping[str, object]) -> int:
+    """Try a start beside the server that runs; return the exit status, 1 after a line about what is wrong."""
+    logs.configure("text", "error")
+    try:
+        handover = take_handover(os.environ)
+        settings = load_settings(config, flags, os.environ)
+        from geodns.cli.rehearsal import rehearse as try_start  # noqa: PLC0415 - what control loads, for it alone
+
+        try_start(settings, handover, _routes(settings))
+    except GeodnsError as error:
+        logs.tell(error)
+        return 1
+    except ImportError as error:
+        logs.tell(StartError(f"this program is not whole: {error}: install it into a new venv"))
+        return 1
+    return 0
 
 
 def run(settings: Settings, given: tuple[Given, ...], notifier: Notifier) -> int:
