@@ -31,6 +31,7 @@ from geodns.serve import supervisor
 from geodns.serve.frames import Message, WorkerExited
 from geodns.serve.handover import AskedSockets, Handover
 from geodns.serve.plan import ControlContext, RoutesPlan, ServePlan, TcpLimits
+from geodns.serve.resources import place_asked
 from geodns.serve.trial_queries import ask_workers
 from geodns.storage.cookie_secrets import CookieFile
 from geodns.storage.state_file import StateFile
@@ -63,7 +64,14 @@ def rehearse(settings: Settings, handover: Handover | None, routes: RoutesPlan) 
 
     """
     if handover is not None:
-        require_same_sockets(_asked(settings), handover.asked)
+        asked = AskedSockets(
+            tuple((one.host, one.port) for one in settings.listen),
+            (settings.http.host, settings.http.port),
+            tuple(map(place_asked, routes.listeners)),
+            settings.worker_count,
+            str(settings.state.absolute()),
+        )
+        require_same_sockets(asked, handover.asked)
     _require_readable(settings)
     progress = RehearsalProgress()
     plan = ServePlan(
@@ -112,20 +120,6 @@ def _shown(value: object) -> str:
             return ", ".join(map(_shown, value)) or "nothing"
         case _:
             return str(value)
-
-
-def _asked(settings: Settings) -> AskedSockets:
-    return AskedSockets(
-        tuple((one.host, one.port) for one in settings.listen),
-        (settings.http.host, settings.http.port),
-        tuple(_place(one.listen) for one in settings.routes_listen),
-        settings.worker_count,
-        str(settings.state.absolute()),
-    )
-
-
-def _place(listen: object) -> str:
-    return f"unix:{listen.absolute()}" if isinstance(listen, Path) else str(listen)
 
 
 def _require_readable(settings: Settings) -> None:

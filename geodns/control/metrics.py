@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
+from prometheus_client import Counter, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
 from geodns import __version__
+from geodns.control.counter_sums import CarriedRegistry
 from geodns.control.route_metrics import RouteMetrics
 from geodns.model.state import HealthState, HostKey
 from geodns.responder.rate_limit import Action
@@ -27,7 +28,7 @@ class Metrics:
     """The server's counters, and the registry to which the gauges are added."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = CarriedRegistry()
         ProcessCollector(registry=self.registry)
         build = Info("geodns_build", "What is running.", registry=self.registry)
         build.info({"version": __version__, "backend": BACKEND})

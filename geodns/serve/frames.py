@@ -2,8 +2,8 @@
 
 Downwards (control, supervisor, workers) every frame is a packed `TableDelta`, or `RouteNews` for the routes
 worker, and the last one of control's may be `ControlLeaves`; upwards it is one of the messages below, and
-`UpgradeBegins` for control. Both ends are processes of this server, forked from one another; but a worker
-may be one of another version's, which an upgrade has left behind.
+`UpgradeBegins` and `UpgradeEnded` for control. Both ends are processes of this server, forked from one
+another; but a worker may be one of another version's, which an upgrade has left behind.
 """
 
 import pickle
@@ -121,7 +121,27 @@ class RouteCounts(NamedTuple):
 
 
 class UpgradeBegins(NamedTuple):
-    """The supervisor wants control to finish what it is at, and to leave with `ControlLeaves`."""
+    """The supervisor wants control to finish what it is at, and to leave with `ControlLeaves`.
+
+    What workers count is held back from here on, for the next control process; acks are passed on.
+    """
+
+
+class UpgradeEnded(NamedTuple):
+    """The supervisor tells control how an upgrade has ended.
+
+    Attributes:
+        before: version that served when it began.
+        failed: why it failed; empty: it did not, and control is of the new version.
+        step: in which it failed.
+        replaced: whether another program had taken this process over, and gone back.
+
+    """
+
+    before: str
+    failed: str = ""
+    step: str = ""
+    replaced: bool = False
 
 
 class ControlLeaves(NamedTuple):
@@ -153,7 +173,7 @@ def frame_length(head: bytes) -> int:
     return length
 
 
-def pack_message(message: Message | UpgradeBegins | ControlLeaves) -> bytes:
+def pack_message(message: Message | UpgradeBegins | UpgradeEnded | ControlLeaves) -> bytes:
     """Return a message as a frame."""
     return framed(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
 
@@ -164,9 +184,9 @@ def unpack_message(payload: bytes) -> Message:
     return message
 
 
-def unpack_for_control(payload: bytes) -> Message | UpgradeBegins:
+def unpack_for_control(payload: bytes) -> Message | UpgradeBegins | UpgradeEnded:
     """Read what the supervisor sends control."""
-    message: Message | UpgradeBegins = pickle.loads(payload)  # noqa: S301 - see `unpack_message`
+    message: Message | UpgradeBegins | UpgradeEnded = pickle.loads(payload)  # noqa: S301 - see `unpack_message`
     return message
 
 

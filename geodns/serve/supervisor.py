@@ -1,13 +1,13 @@
-"""The supervisor: opens the sockets, starts control and the workers, passes changes on, restarts what dies.
+"""The supervisor: starts control and the workers, passes changes on, restarts what dies.
 
 It is the main process and stays small: no asyncio, no threads. It keeps the current Table, so that a worker
-can be started with it at any moment, with or without a control process that lives.
+can be started with it at any moment, with or without a control process that lives. In an upgrade another
+program goes on in its place, see `upgrade` and `arrival`.
 """
 
 import contextlib
 import gc
 import logging
-import mmap
 import os
 import selectors
 import signal
@@ -15,31 +15,34 @@ import socket
 import time
 from collections.abc import Iterator
 
-from geodns.responder.rate_limit import Cells
-from geodns.serve import udp, worker
+from geodns.serve.arrival import Arrival, adopt_workers
+from geodns.serve.children import CONTROL, TCP, keep_own, udp_name, work_as
 from geodns.serve.frames import (
     ROUTES,
+    CountsReport,
     Message,
     QueryLogBatch,
+    RouteCounts,
     Stream,
     TableApplied,
+    UpgradeBegins,
+    UpgradeEnded,
     WorkerExited,
     WorkerStarted,
     framed,
     pack_message,
     unpack_message,
 )
+from geodns.serve.handover import Handover
 from geodns.serve.plan import ControlContext, ServePlan
-from geodns.serve.privileges import drop
 from geodns.serve.process import SIGNALS, ProcessSlot
-from geodns.serve.routes_sockets import RoutesSockets, open_routes
-from geodns.serve.sockets import Sockets, sockets_of
+from geodns.serve.resources import Resources, resources_of
 from geodns.serve.table_relay import TableRelay
+from geodns.serve.upgrade import Departure, Upgrades
+from geodns.serve.upgrade_desk import UpgradeDesk
+from geodns.serve.upgrade_socket import UpgradeClient, UpgradeRequest, UpgradeSocket
 
 log = logging.getLogger(__name__)
-
-CONTROL = "control"
-TCP = "tcp"
 
 MAX_LOG_BACKLOG = 1 << 20
 """Bytes that may wait for control before the query log has to do without what comes now."""
@@ -64,39 +67,59 @@ def run(plan: ServePlan) -> int:
         StartError: a socket cannot be opened, or the user cannot be had.
 
     """
-    sockets = sockets_of(plan.given, plan.listen, plan.http, plan.workers)
-    with contextlib.closing(sockets), open_routes(plan.routes.listeners, plan.identity) as routes:
-        if plan.identity is not None:
-            drop(plan.identity)  # whoever is started from here on is that user too
-        return _Supervisor(plan, sockets, routes).run()
+    with resources_of(plan) as resources:
+        return _Supervisor(plan, resources).run()
 
 
 class _Supervisor:
-    def __init__(self, plan: ServePlan, sockets: Sockets, routes: RoutesSockets) -> None:
+    def __init__(self, plan: ServePlan, resources: Resources) -> None:
         self._plan = plan
-        self._sockets = sockets
-        self._routes_sockets = routes
+        self._resources = resources
         self._selector = selectors.DefaultSelector()
         self._control = ProcessSlot(CONTROL, CONTROL_BACKOFF, self._selector)
         self._udp = tuple(
-            ProcessSlot(f"udp{number}", WORKER_BACKOFF, self._selector) for number in range(plan.workers)
+            ProcessSlot(udp_name(number), WORKER_BACKOFF, self._selector)
+            for number in range(len(resources.sockets.udp))
         )
         self._tcp = ProcessSlot(TCP, WORKER_BACKOFF, self._selector)
         self._dns = (*self._udp, self._tcp)
         self._routes = ProcessSlot(ROUTES, WORKER_BACKOFF, self._selector)
-        self._workers = (*self._dns, *((self._routes,) if plan.routes.listeners else ()))
+        self._workers = (*self._dns, *((self._routes,) if resources.routes_plan.listeners else ()))
         self._slots = (self._control, *self._workers)
         self._table = TableRelay()
-        self._word = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
-        """Moves whenever something was written to workers; shared with them."""
-        self._cells = Cells.shared()
-        """In which the workers limit answers; shared with them too."""
+        self._word = resources.memory.word
+        self._carried = b""
+        """Counters of a control that left for an upgrade, for the next one."""
         self._wake, self._wakeup = socket.socketpair()
         self._pid = os.getpid()
         self._stop_by: float | None = None
         self._status: int | None = None
         self._ready = False
         self._alive_due = 0.0
+        self._arrival: Arrival | None = None
+        self._ended: UpgradeEnded | None = None
+        self._take_over(plan.handover)
+
+    def _take_over(self, handover: Handover | None) -> None:
+        """Go on where another program has handed over, if one has."""
+        opened = UpgradeSocket.open(self._plan.state) if handover is None else None
+        earlier = None
+        if handover is not None:
+            opened = UpgradeSocket.adopt(handover.upgrade_socket, self._plan.state)
+            earlier = handover.earlier if handover.going_back else handover.writer
+            client = None
+            if handover.client is not None:
+                client = UpgradeClient(socket.socket(fileno=handover.client))
+            old = adopt_workers(handover, lambda name: ProcessSlot(name, WORKER_BACKOFF, self._selector))
+            for slot, before in ((one, other) for one in self._workers for other in old):
+                if slot.name == before.name:
+                    slot.restarts = before.restarts - 1
+            self._ready = True
+            self._carried = handover.counters
+            self._arrival = Arrival(handover, old, client, self._plan.program.version)
+        assert opened is not None
+        self._desk = UpgradeDesk(opened, self._selector, self._asked)
+        self._upgrades = Upgrades(self._plan, earlier, self._selector, self)
 
     # --- the loop ---------------------------------------------------------------------------------------
 
@@ -109,7 +132,9 @@ class _Supervisor:
                     self._start_due()
                     self._turn()
         finally:
+            self._upgrades.stop()
             self._kill()
+            self._desk.close()
             gc.enable()
         return self._status
 
@@ -121,6 +146,7 @@ class _Supervisor:
         self._selector.register(self._wake, selectors.EVENT_READ)
         before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
         wakeup = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # blocked by the program that handed over
         try:
             yield
         finally:
@@ -135,6 +161,9 @@ class _Supervisor:
         now = time.monotonic()
         dues = [slot.due for slot in self._slots if slot.pid is None and self._wanted(slot)]
         dues += [] if self._stop_by is None else [self._stop_by]
+        dues += [
+            one.due for one in (self._upgrades, self._arrival) if one is not None and one.due is not None
+        ]
         dues += self._alive(now)
         timeout = max(0.0, min(dues) - now) if dues else None
         for key, events in self._selector.select(timeout):
@@ -142,7 +171,10 @@ class _Supervisor:
                 with contextlib.suppress(BlockingIOError):
                     self._signalled(set(self._wake.recv(4096)))
                 continue
-            slot: ProcessSlot = key.data
+            if not isinstance(key.data, ProcessSlot):
+                key.data()
+                continue
+            slot = key.data
             if slot.stream is None:  # gone in this very turn
                 continue
             if events & selectors.EVENT_READ:
@@ -153,6 +185,22 @@ class _Supervisor:
                     self._word[0] += 1
         if self._stop_by is not None:
             self._end_by(self._stop_by)
+            return
+        self._upgrades.turn()
+        if self._arrival is not None and not self._upgrades.giving_up:
+            self._arrive(self._arrival)
+
+    def _arrive(self, arrival: Arrival) -> None:
+        trouble = arrival.turn(self._table.number, self._workers)
+        if trouble and arrival.step is not None:
+            self._upgrades.turn_back(arrival.handover, arrival.client, trouble, arrival.step)
+        elif arrival.over:
+            arrival.tell_end()
+            self._arrival = None
+            came = arrival.handover
+            before = self._plan.program.version if came.going_back else came.writer.version
+            self._ended = UpgradeEnded(before, came.going_back, came.failed_step, replaced=True)
+            self._tell_ended()
 
     def _alive(self, now: float) -> tuple[float, ...]:
         """Tell systemd's watchdog, where there is one, that the loop turns; return when to do so next."""
@@ -166,7 +214,7 @@ class _Supervisor:
 
     def _end_by(self, end: float) -> None:
         """Note that everything has ended, or kill what has not in time."""
-        running = [slot.name for slot in self._slots if slot.pid is not None]
+        running = [slot.name for slot in self._all if slot.pid is not None]
         if not running:
             self._status = 0
         elif time.monotonic() >= end:
@@ -175,18 +223,30 @@ class _Supervisor:
 
     def _signalled(self, numbers: set[int]) -> None:
         if signal.SIGCHLD in numbers:
-            for slot in self._slots:
+            for slot in self._all:
                 self._reap(slot, os.WNOHANG)
         if signal.SIGHUP in numbers:
             self._control.signal(signal.SIGHUP)
+        if signal.SIGUSR2 in numbers and self._stop_by is None:
+            self._upgrades.ask(UpgradeRequest(), None)
         if {signal.SIGTERM, signal.SIGINT} & numbers and self._stop_by is None:
             self._stop_by = time.monotonic() + GRACE
             self._plan.notifier.stopping()
-            for one in self._sockets.tcp:  # the worker closes them too: nobody connects to what is ending
+            self._upgrades.stop()
+            for (
+                one
+            ) in self._resources.sockets.tcp:  # the worker closes them too: nobody connects to what is ending
                 one.close()
-            self._routes_sockets.close()
-            for slot in self._slots:
+            self._resources.routes.close()
+            for slot in self._all:
                 slot.signal(signal.SIGTERM)
+
+    @property
+    def _all(self) -> tuple[ProcessSlot, ...]:
+        return self._slots if self._arrival is None else (*self._slots, *self._arrival.old)
+
+    def _is_old(self, slot: ProcessSlot) -> bool:
+        return self._arrival is not None and slot in self._arrival.old
 
     # --- what the processes say -------------------------------------------------------------------------
 
@@ -197,16 +257,38 @@ class _Supervisor:
         if slot is self._control:
             self._relay(slot.stream)
             return came
+        old = self._is_old(slot)
         while (payload := slot.stream.take()) is not None:
+            if old:
+                self._pass_on_old(slot, payload)
+                continue
             message = unpack_message(payload)
             if isinstance(message, TableApplied):
                 slot.acked = message.number
                 self._say_ready()
+            elif self._upgrades.leaving:
+                slot.held += framed(payload)
+                continue
             if isinstance(message, QueryLogBatch) and self._is_control_busy():
                 self._tell(message._replace(noted=(), dropped=message.dropped + len(message.noted)))
             else:
                 self._control.put(framed(payload))
         return came
+
+    def _pass_on_old(self, slot: ProcessSlot, payload: bytes) -> None:
+        """Pass on what an old worker has counted; the new one of its name says everything else."""
+        try:
+            message = unpack_message(payload)
+            counted = isinstance(message, (CountsReport, RouteCounts, QueryLogBatch))
+        except Exception as error:  # noqa: BLE001 - another version wrote it
+            log.warning("what the old %s says is not understood, and not counted: %s", slot.name, error)
+            return
+        if not counted:
+            return
+        if self._upgrades.leaving:
+            slot.held += framed(payload)
+        else:
+            self._tell(message)
 
     def _is_control_busy(self) -> bool:
         stream = self._control.stream
@@ -234,14 +316,18 @@ class _Supervisor:
         if dns or routes:
             self._word[0] += 1
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self, message: Message | UpgradeBegins | UpgradeEnded) -> None:
         self._control.put(pack_message(message))
 
     # --- starts and ends --------------------------------------------------------------------------------
 
     def _wanted(self, slot: ProcessSlot) -> bool:
         """Say whether something shall run there: workers from the first whole Table on."""
-        return self._stop_by is None and (slot is self._control or self._table.number > 0)
+        if self._stop_by is not None or self._upgrades.giving_up:
+            return False
+        if slot is self._control:
+            return not self._upgrades.leaving
+        return self._table.number > 0
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -253,10 +339,13 @@ class _Supervisor:
         if not slot.start(lambda link: self._child(slot, link)):
             return
         if slot is self._control:
+            self._tell_ended()
             for one in self._workers:
                 if one.pid is not None:
                     self._tell(WorkerStarted(one.name, one.pid, one.restarts))
                     self._tell(TableApplied(one.name, one.acked))
+                    self._control.put(bytes(one.held))
+                    one.held.clear()
         else:
             assert slot.pid is not None
             self._tell(WorkerStarted(slot.name, slot.pid, slot.restarts))
@@ -272,12 +361,19 @@ class _Supervisor:
         while not slot.stream.ended and self._read(slot):
             pass
         slot.bury(end)
+        if self._is_old(slot):
+            return
         ending = self._stop_by is not None or self._status is not None
+        if slot is self._control and self._table.carried is not None:
+            self._carried, self._table.carried = self._table.carried, None
         if slot is not self._control:
             self._tell(WorkerExited(slot.name, "" if ending else str(end)))
-        if ending:
+        if ending or self._upgrades.giving_up or (slot is self._control and self._upgrades.leaving):
             return
-        if slot is self._control and not self._table.number:
+        if self._arrival is not None:
+            self._arrival.died(slot.name, str(end))
+            slot.restart_later()
+        elif slot is self._control and not self._table.number:
             if end.status < 0:  # else it has said itself what stopped it
                 log.error("control %s before there was anything to answer", end)
             self._status = end.status if end.status > 0 else 1
@@ -285,7 +381,7 @@ class _Supervisor:
             slot.restart_later()
 
     def _kill(self) -> None:
-        for slot in self._slots:
+        for slot in self._all:
             slot.signal(signal.SIGKILL)
             self._reap(slot)
 
@@ -296,61 +392,123 @@ class _Supervisor:
         self._leave(slot)
         if slot is self._control:
             gc.enable()
-            names = tuple(one.name for one in self._workers)
-            before = "" if slot.last is None else str(slot.last)
-            return self._plan.control(
-                ControlContext(
-                    link,
-                    self._sockets.http,
-                    self._sockets.listen,
-                    names,
-                    self._table.number,
-                    before,
-                    self._routes_sockets.places,
-                )
-            )
-        follower = worker.TableFollower(
-            slot.name,
-            "udp" if slot in self._udp else slot.name,
-            Stream(link),
-            self._word,
-            (self._table.table(routes=slot is self._routes), self._table.number),
-            self._pid,
-            self._cells,
+            return self._plan.control(self._context(link))
+        plan = self._plan
+        return work_as(slot.name, link, self._resources, self._table, plan.tcp, self._pid)
+
+    def _context(self, link: socket.socket) -> ControlContext:
+        sockets, arrival = self._resources.sockets, self._arrival
+        handover = None if arrival is None or self._table.number else arrival.handover
+        return ControlContext(
+            link,
+            sockets.http,
+            sockets.listen,
+            tuple(one.name for one in self._workers),
+            self._number,
+            "" if self._control.last is None else str(self._control.last),
+            self._resources.routes.places,
+            self._carried,
+            self._plan.secrets,
+            upgraded_from="" if handover is None or handover.going_back else handover.writer.version,
+            went_back="" if handover is None else handover.going_back,
         )
-        if slot is self._tcp:
-            # Half of what a UDP worker weighs would be asyncio.
-            from geodns.serve import tcp  # noqa: PLC0415 - asyncio: for it alone
-
-            return worker.work(follower, lambda: tcp.serve(follower, self._sockets.tcp, self._plan.tcp))
-        if slot is self._routes:
-            from geodns.serve import routes  # noqa: PLC0415 - asyncio and HTTP: for it alone
-
-            return worker.work(
-                follower,
-                lambda: routes.serve(
-                    follower, self._routes_sockets.listening, self._plan.routes, self._table.providers
-                ),
-            )
-        sockets = self._sockets.udp[self._udp.index(slot)]
-        return worker.work(follower, lambda: udp.serve(follower, sockets))
 
     def _leave(self, slot: ProcessSlot) -> None:
         """Close what belongs to others: a stream ends for its reader only when nobody has its other end."""
         self._selector.close()
         self._wake.close()
         self._wakeup.close()
-        for other in self._slots:
+        self._desk.leave()
+        self._upgrades.leave()
+        if self._arrival is not None:
+            self._arrival.leave()
+        for other in self._all:
             if other.stream is not None:
                 other.stream.close()
-        for other, sockets in zip(self._udp, self._sockets.udp, strict=True):
-            if other is not slot:
-                for one in sockets:
-                    one.close()
-        if slot is not self._tcp:
-            for one in self._sockets.tcp:
-                one.close()
-        if slot is not self._control:
-            self._sockets.http.close()
-        if slot is not self._routes:
-            self._routes_sockets.close()
+        keep_own(slot.name, self._resources)
+
+    # --- upgrades ---------------------------------------------------------------------------------------
+
+    @property
+    def _number(self) -> int:
+        """Number of the last Table that workers got, from whichever program."""
+        if self._table.number or self._plan.handover is None:
+            return self._table.number
+        return self._plan.handover.number
+
+    def _asked(self, request: UpgradeRequest, client: UpgradeClient) -> None:
+        if self._stop_by is None:
+            self._upgrades.ask(request, client)
+        else:
+            client.say(failed="the server ends")
+            client.close()
+
+    def refusal(self) -> str:
+        """See `Departing`; so are the others below."""
+        if self._arrival is not None:
+            return "another upgrade is under way"
+        return "" if self._table.number else "the server does not answer yet"
+
+    def handover(self, departure: Departure) -> Handover:
+        plan, memory, sockets = self._plan, self._resources.memory, self._resources.sockets
+        listening = self._desk.listening.socket
+        return Handover(
+            plan.program,
+            self._resources.asked,
+            sockets.listen,
+            tuple(tuple(one.fileno() for one in worker) for worker in sockets.udp),
+            tuple(one.fileno() for one in sockets.tcp),
+            sockets.http.fileno(),
+            self._resources.routes.given(),
+            plan.locks,
+            *memory.descriptors,
+            memory.cells.secret,
+            None if listening is None else listening.fileno(),
+            None if departure.client is None else departure.client.socket.fileno(),
+            tuple(worker for slot in self._all if slot is not self._control and (worker := slot.given())),
+            self._number,
+            self._carried,
+            {str(path): content for path, content in plan.secrets.items()},
+            self._upgrades.earlier
+            if not departure.going_back or plan.handover is None
+            else plan.handover.earlier,
+            departure.going_back,
+            departure.failed_step,
+            departure.back,
+            departure.begun,
+        )
+
+    def ask_control_to_leave(self) -> None:
+        if self._control.pid is not None:
+            self._tell(UpgradeBegins())
+
+    def kill_control(self) -> None:
+        self._control.signal(signal.SIGKILL)
+
+    def control_lives(self) -> bool:
+        return self._control.pid is not None
+
+    def end_workers(self, number: signal.Signals) -> None:
+        for slot in self._workers:
+            slot.signal(number)
+
+    def workers_live(self) -> bool:
+        return any(slot.pid is not None for slot in self._workers)
+
+    def unsent(self) -> int:
+        return sum(slot.stream.backlog for slot in self._workers if slot.stream is not None)
+
+    def tell_end(self, why: str, step: str) -> None:
+        self._ended = UpgradeEnded(self._plan.program.version, why, step)
+        self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        """Tell control how the last upgrade ended, as soon as there is one that answers."""
+        if self._ended is not None and self._control.pid is not None and not self._upgrades.leaving:
+            self._tell(self._ended)
+            self._ended = None
+
+    def go_on(self) -> None:
+        if self._arrival is not None:
+            self._arrival.going_back = True  # there is nowhere else to go
+        self._control.due = 0.0
