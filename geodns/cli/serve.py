@@ -5,7 +5,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ from geodns import logs
 from geodns.config.route_keys import RoutesListen
 from geodns.config.settings import KEYS, Settings, load_settings
 from geodns.config.settings_files import SettingsFiles
-from geodns.errors import GeodnsError, SettingsError
+from geodns.errors import GeodnsError, SettingsError, StartError
 from geodns.model.providers import PROVIDERS
 from geodns.serve import privileges, supervisor
-from geodns.serve.handover import Handover, Program
+from geodns.serve.child_call import call_in_child
+from geodns.serve.handover import Handover, Program, take_handover
 from geodns.serve.plan import ControlContext, RoutesListener, RoutesPlan, ServePlan, TcpLimits
 from geodns.serve.process import entitle
 from geodns.serve.systemd import Given, Notifier, take_sockets
 from geodns.serve.takeover import insist, take_over, this_program
+from geodns.storage.formats import FORMATS
 from geodns.storage.lock import StateLock, lock_state, make_state_directory
 
 log = logging.getLogger(__name__)
@@ -53,17 +56,20 @@ def _setting(key: str, metavar: str = "", *, multiple: bool = False) -> Callable
 @_setting("group", "NAME")
 @_setting("log_format")
 @_setting("log_level")
-def serve(config: Path | None, **flags: object) -> None:
+@click.option("--rehearse", is_flag=True, hidden=True)
+def serve(config: Path | None, *, rehearse: bool, **flags: object) -> None:
     """Answer DNS for the zones in a folder.
 
     Prints one line, `ready: …`, when it answers. SIGTERM ends it, SIGHUP reads the zones again.
     """
     _open_standard_streams()
+    if rehearse:
+        raise click.exceptions.Exit(_rehearse(config, flags))
     handover = take_over(os.environ)
     given = take_sockets(os.environ)
     notifier = Notifier(os.environ)
     program = this_program(geodns.__version__)
-    files = SettingsFiles({} if handover is None else {Path(p): one for p, one in handover.secrets.items()})
+    files = _files(handover)
 
     def prepared() -> tuple[ServePlan, StateLock]:
         settings = load_settings(config, flags, os.environ, files.read)
@@ -90,6 +96,28 @@ def serve(config: Path | None, **flags: object) -> None:
     finally:
         os.umask(umask)
     raise click.exceptions.Exit(status)
+
+
+def _rehearse(config: Path | None, flags: Mapping[str, object]) -> int:
+    """Try a start beside the server that runs; return the exit status, 1 after a line about what is wrong."""
+    logs.configure("text", "error")
+    try:
+        handover = take_handover(os.environ)
+        settings = load_settings(config, flags, os.environ, _files(handover).read)
+        from geodns.cli.rehearsal import rehearse as try_start  # noqa: PLC0415 - what control loads, for it alone
+
+        try_start(settings, handover, _routes(settings))
+    except GeodnsError as error:
+        logs.tell(error)
+        return 1
+    except ImportError as error:
+        logs.tell(StartError(f"this program is not whole: {error}: install it into a new venv"))
+        return 1
+    return 0
+
+
+def _files(handover: Handover | None) -> SettingsFiles:
+    return SettingsFiles({} if handover is None else {Path(p): one for p, one in handover.secrets.items()})
 
 
 def prepare(
@@ -138,8 +166,10 @@ def prepare(
         secrets=secrets,
         state=settings.state,
         locks=lock.descriptors,
-        program=program,
+        program=replace(program, formats=FORMATS),
         handover=handover,
+        check_way_back=lambda earlier: _way_back(settings, earlier, "check_way_back"),
+        give_back=lambda earlier: _way_back(settings, earlier, "give_back"),
     )
     return plan, lock
 
@@ -177,6 +207,21 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for the whole of its life
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for the whole of its life
+
+
+def _way_back(settings: Settings, earlier: Program, what: str) -> str:
+    """Call one of `storage.going_back` in a child; return why the earlier program cannot have its state."""
+
+    def work() -> str:
+        from geodns.storage import going_back  # noqa: PLC0415 - as below
+
+        try:
+            getattr(going_back, what)(settings.state, earlier.formats)
+        except GeodnsError as error:
+            return str(error)
+        return ""
+
+    return call_in_child("the way back", work)
 
 
 def _control(settings: Settings, context: ControlContext) -> int:

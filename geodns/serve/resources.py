@@ -66,19 +66,20 @@ def resources_of(plan: ServePlan) -> Iterator[ServerResources]:
 
 def asked_of(plan: ServePlan) -> AskedSockets:
     """Return what the settings say of sockets, for the program after this one."""
-    routes = tuple(_place(one) for one in plan.routes.listeners)
+    routes = tuple(place_asked(one) for one in plan.routes.listeners)
     state = "" if plan.state is None else str(plan.state.absolute())
     return AskedSockets(plan.listen, plan.http, routes, plan.workers, state)
 
 
-def _place(listener: RoutesListener) -> str:
+def place_asked(listener: RoutesListener) -> str:
+    """Return a listener's place as `AskedSockets` has it."""
     place = listener.place
     return f"unix:{place}" if isinstance(place, Path) else format_address(place)
 
 
 def _matched(plan: ServePlan, handover: Handover) -> RoutesPlan:
     """Give each socket for MTAs what the settings say of its place now."""
-    known = {_place(one): one for one in plan.routes.listeners}
+    known = {place_asked(one): one for one in plan.routes.listeners}
     listeners = []
     for asked, one in zip(handover.asked.routes, handover.routes, strict=False):
         plain = RoutesListener(Path(one.path) if one.path else _address(one.place))

@@ -10,8 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from geodns.errors import StoreError
-from geodns.storage.event_file import EventFile
-from geodns.storage.history_file import HistoryFile
+from geodns.storage.formats import FORMATS
 from geodns.storage.replacing import (
     before_format,
     end_replacing,
@@ -21,14 +20,8 @@ from geodns.storage.replacing import (
     remove,
 )
 from geodns.storage.salvage import connected, copied, format_of, readable
-from geodns.storage.signal_file import SignalFile
 from geodns.storage.sqlite_errors import trouble
 from geodns.storage.state_file import StateFile
-
-FORMATS: Mapping[str, int] = {
-    kind.FILE_NAME: kind.VERSION for kind in (StateFile, EventFile, HistoryFile, SignalFile)
-}
-"""The formats that this version writes, by the names of the files in the state directory."""
 
 ORDERS = ("forced", "badness", "forced_weight", "shared_order")
 """Tables of the state file that every version reads: what operators and programs have ordered."""

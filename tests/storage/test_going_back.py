@@ -13,7 +13,8 @@ from geodns.model.state import Forced, ForcedState, ForcedWeight, HealthState, S
 from geodns.storage import going_back, replacing
 from geodns.storage.database import Database
 from geodns.storage.event_file import Event, EventFile, EventFilter
-from geodns.storage.going_back import FORMATS, check_way_back, give_back
+from geodns.storage.formats import FORMATS
+from geodns.storage.going_back import check_way_back, give_back
 from geodns.storage.history_file import HistoryFile
 from geodns.storage.signal_file import SignalFile
 from geodns.storage.sqlite_errors import NewerFormatError
@@ -151,6 +152,11 @@ def test_going_back_gives_events_back_without_those_since(tmp_path: Path) -> Non
     assert [one.id for one in opened.newest(9, EventFilter())] == [1]
     opened.close()
     assert _format(tmp_path / "events.db.format-2") == 2
+
+
+def test_the_formats_are_those_of_the_files() -> None:
+    kinds: tuple[type[Database], ...] = (StateFile, EventFile, HistoryFile, SignalFile)
+    assert {kind.FILE_NAME: kind.VERSION for kind in kinds} == FORMATS
 
 
 def _no_copy(folder: Path) -> None:
