@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 from geodns.serve.handover import Handover
 from geodns.serve.process import ProcessSlot
-from geodns.serve.upgrade import UpgradeStep
-from geodns.serve.upgrade_socket import UpgradeClient
+from geodns.serve.upgrade_socket import UpgradeClient, UpgradeStep
 from geodns.serve.worker import LEAVE
 
 log = logging.getLogger(__name__)

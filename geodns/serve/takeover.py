@@ -16,7 +16,8 @@ from geodns.serve.handover import Handover, HandoverError, Program, take_handove
 from geodns.serve.process import SIGNALS
 from geodns.serve.program_files import PACKAGE, fingerprint
 from geodns.serve.resources import close_on_exec
-from geodns.serve.upgrade import UpgradeStep, replace_program
+from geodns.serve.upgrade import replace_program
+from geodns.serve.upgrade_socket import UpgradeStep
 
 log = logging.getLogger(__name__)
 

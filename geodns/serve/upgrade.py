@@ -11,17 +11,17 @@ import selectors
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol
 
+from geodns.serve.frames import UpgradeBegins, UpgradeEnded
 from geodns.serve.handover import HANDOVER, Handover, Program, seal
 from geodns.serve.plan import ServePlan
 from geodns.serve.process import SIGNALS
+from geodns.serve.processes import ServerProcesses
 from geodns.serve.program_files import fingerprint
 from geodns.serve.rehearsal import RehearsalChild
-from geodns.serve.upgrade_socket import UpgradeClient, UpgradeRequest
+from geodns.serve.upgrade_socket import UpgradeClient, UpgradeRequest, UpgradeStep
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +33,6 @@ FLUSHED = 2.0
 
 NEWBORN_END = 5.0
 """Seconds that the workers of a program that failed may take to end."""
-
-
-class UpgradeStep(StrEnum):
-    """A step, as clients are told of it."""
-
-    REHEARSAL = "rehearsal"
-    HANDOVER = "handover"
-    CONTROL = "new control"
-    WORKERS = "new workers"
 
 
 @dataclass
@@ -70,38 +61,6 @@ class Departure:
     due: float = 0.0
 
 
-class Departing(Protocol):
-    """The supervisor, as an upgrade needs it."""
-
-    def refusal(self) -> str:
-        """Return why no upgrade is possible now; empty: it is."""
-
-    def handover(self, departure: Departure) -> Handover:
-        """Return all that the next program gets."""
-
-    def ask_control_to_leave(self) -> None:
-        """Tell control; it sends its counters and ends."""
-
-    def end_workers(self, number: signal.Signals) -> None:
-        """Send this program's own workers a signal."""
-
-    def workers_live(self) -> bool: ...
-
-    def kill_control(self) -> None:
-        """End it at once."""
-
-    def control_lives(self) -> bool: ...
-
-    def unsent(self) -> int:
-        """Return the bytes that workers have not taken yet."""
-
-    def tell_end(self, why: str, step: str) -> None:
-        """Tell control that an upgrade has failed in this step."""
-
-    def go_on(self) -> None:
-        """Start control again, and read from the workers."""
-
-
 class Upgrades:
     """Upgrades of this process, one at a time.
 
@@ -116,7 +75,9 @@ class Upgrades:
         plan: ServePlan,
         earlier: Program | None,
         selector: selectors.BaseSelector,
-        server: Departing,
+        processes: ServerProcesses,
+        refusal: Callable[[], str],
+        handover: Callable[[Departure], Handover],
     ) -> None:
         """Prepare for requests.
 
@@ -124,7 +85,9 @@ class Upgrades:
             plan: of the server.
             earlier: see above.
             selector: of the supervisor's loop.
-            server: the supervisor.
+            processes: of the server.
+            refusal: returns why no upgrade can begin now; empty: it can.
+            handover: returns all that the next program gets.
 
         """
         self.earlier = earlier
@@ -132,20 +95,12 @@ class Upgrades:
         self._plan = plan
         self._program = plan.program
         self._selector = selector
-        self._server = server
+        self._processes = processes
+        self._server_refusal = refusal
+        self._handover = handover
         self._rehearsal: RehearsalChild | None = None
 
     # --- what the supervisor asks -----------------------------------------------------------------------
-
-    @property
-    def leaving(self) -> bool:
-        """Whether control is not wanted: it leaves, or has left."""
-        return self.departure is not None and self.departure.step is not UpgradeStep.REHEARSAL
-
-    @property
-    def giving_up(self) -> bool:
-        """Whether this program's own workers are not wanted either."""
-        return self.departure is not None and bool(self.departure.going_back)
 
     @property
     def due(self) -> float | None:
@@ -168,9 +123,7 @@ class Upgrades:
         log.info("upgrade to %s: rehearsal", target.path)
         self._say(step=UpgradeStep.REHEARSAL)
         try:
-            self._rehearsal = RehearsalChild(
-                target, self._server.handover(departure), self._selector, self._said
-            )
+            self._rehearsal = RehearsalChild(target, self._handover(departure), self._selector, self._said)
         except OSError as error:
             self.fail(f"{target.path} cannot be started: {error.strerror}")
             return
@@ -200,7 +153,7 @@ class Upgrades:
                 "the files of the running version were changed in place, and it may have to go on with them: "
                 "install the new version into a venv of its own, and restart this once"
             )
-        return self._server.refusal()
+        return self._server_refusal()
 
     def turn_back(
         self, handover: Handover, client: UpgradeClient | None, why: str, step: UpgradeStep
@@ -216,7 +169,8 @@ class Upgrades:
             step=UpgradeStep.WORKERS,
             due=time.monotonic() + NEWBORN_END,
         )
-        self._server.end_workers(signal.SIGTERM)
+        self._processes.giving_up = True
+        self._signal_workers(signal.SIGTERM)
 
     # --- the steps --------------------------------------------------------------------------------------
 
@@ -229,19 +183,19 @@ class Upgrades:
         if self._rehearsal is not None and not self._rehearsed(self._rehearsal, departure, now):
             return
         if departure.step is UpgradeStep.WORKERS:
-            if self._server.workers_live():
+            if any(slot.pid is not None for slot in self._processes.workers):
                 if now >= departure.due:
                     departure.due = now + NEWBORN_END
-                    self._server.end_workers(signal.SIGKILL)
+                    self._signal_workers(signal.SIGKILL)
                 return
             self._dismiss_control(departure, now)
-        if self._server.control_lives():
+        if self._processes.control.pid is not None:
             if now >= departure.due:
                 log.error("upgrade: control did not leave within %g s: killed", CONTROL_LEAVES)
-                self._server.kill_control()
+                self._processes.control.signal(signal.SIGKILL)
                 departure.due = now + FLUSHED
             return
-        if self._server.unsent() and now < departure.due:
+        if self._processes.unsent() and now < departure.due:
             departure.due = min(departure.due, now + FLUSHED)
             return
         self._replace(departure)
@@ -263,7 +217,12 @@ class Upgrades:
         departure.due = now + (NEWBORN_END if departure.going_back else CONTROL_LEAVES)
         if not departure.going_back:
             self._say(step=departure.step)
-        self._server.ask_control_to_leave()
+        self._processes.leaving = True
+        self._processes.tell(UpgradeBegins())
+
+    def _signal_workers(self, number: signal.Signals) -> None:
+        for slot in self._processes.workers:
+            slot.signal(number)
 
     def _replace(self, departure: Departure) -> None:
         """Have the other program take over here; come back only where that cannot be started."""
@@ -272,10 +231,10 @@ class Upgrades:
             why = self._plan.give_back(departure.target)
         if not why or departure.going_back:
             environ = self._plan.notifier.environ
-            error = replace_program(departure.target, self._server.handover(departure), environ)
+            error = replace_program(departure.target, self._handover(departure), environ)
             why = f"{departure.target.path} cannot be started: {error}"
+        self._processes.go_on()
         self.fail(why)
-        self._server.go_on()
 
     # --- the end ----------------------------------------------------------------------------------------
 
@@ -290,7 +249,7 @@ class Upgrades:
         if departure.client is not None:
             departure.client.say(failed=why, step=step, serving=self._program.version)
             departure.client.close()
-        self._server.tell_end(why, step)
+        self._processes.tell_end(UpgradeEnded(self._program.version, why, step))
 
     def stop(self) -> None:
         """Give up what is under way: the server ends."""

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from struct import Struct
 from typing import Any, NamedTuple
@@ -26,6 +27,15 @@ MAX_CLIENTS = 8
 _SAID = 2000
 """Characters of a text that is passed on to the client."""
 _CREDENTIALS = Struct("3i")
+
+
+class UpgradeStep(StrEnum):
+    """A step, as clients are told of it."""
+
+    REHEARSAL = "rehearsal"
+    HANDOVER = "handover"
+    CONTROL = "new control"
+    WORKERS = "new workers"
 
 
 class UpgradeRequest(NamedTuple):
