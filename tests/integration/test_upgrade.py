@@ -1,11 +1,36 @@
 """Upgrades of a running server: nothing is lost, whatever becomes of the new version."""
 
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.serving import Load, eventually, options_of, process_state, serving
-from tests.integration.upgrading import upgrade, write_program
+from tests.integration.cluster import free_port
+from tests.integration.serving import (
+    Load,
+    Server,
+    ask,
+    eventually,
+    gone,
+    number_in,
+    options_of,
+    process_state,
+    serving,
+)
+from tests.integration.upgrading import asking, upgrade, write_program
+
+
+@pytest.fixture(scope="module")
+def upgradable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
+    """A server and its state folder."""
+    folder = tmp_path_factory.mktemp("upgradable")
+    with serving(state=str(folder), program=write_program(folder)) as server:
+        yield folder, server
 
 
 def test_a_new_version_takes_over_and_no_query_is_lost(tmp_path: Path) -> None:
@@ -68,3 +93,101 @@ def test_a_broken_version_is_left_and_the_old_one_goes_on(
         answered = sum(load.answered)
         assert eventually(lambda: server.status()["counted"]["udp"] >= answered)
     assert (load.lost, load.stale) == (0, [])
+
+
+def test_a_signal_upgrades_to_the_same_program(tmp_path: Path) -> None:
+    program = write_program(tmp_path)
+    with serving(state=str(tmp_path), program=program) as server, Load(server.listen[0]) as load:
+        os.kill(server.process.pid, signal.SIGUSR2)
+        assert eventually(lambda: server.status()["ended"] == [""], 30)
+        assert server.status()["came"] == ["1", ""]
+    assert load.lost == 0
+
+
+@pytest.mark.parametrize("step", ["rehearsal", "handover", "new control", "new workers"])
+@pytest.mark.parametrize("fault", ["", "worker dies"])
+def test_a_server_that_is_told_to_end_in_an_upgrade_ends(tmp_path: Path, step: str, fault: str) -> None:
+    program = write_program(tmp_path)
+    old = options_of(state=str(tmp_path), program=program)
+    with serving(**old) as server:
+        before = server.pids()
+        request = {"program": program, "args": [json.dumps(old | {"version": "2", "fault": fault})]}
+        for said in asking(tmp_path, upgrade=request):
+            if said.get("step") == step:
+                server.process.terminate()
+        assert server.process.wait(20) == 0
+        assert all(gone(pid) for pid in before.values())
+    assert not (tmp_path / "upgrade.sock").exists()
+
+
+@pytest.mark.parametrize("step", ["rehearsal", "handover", "new control", "new workers"])
+def test_nobody_is_left_of_a_server_that_is_killed_in_an_upgrade(tmp_path: Path, step: str) -> None:
+    program = write_program(tmp_path)
+    old = options_of(state=str(tmp_path), program=program)
+    with serving(**old) as server:
+        group = os.getpgid(server.process.pid)
+        request = {"program": program, "args": [json.dumps(old | {"version": "2"})]}
+        for said in asking(tmp_path, upgrade=request):
+            if said.get("step") == step:
+                server.process.kill()
+        assert eventually(lambda: not members(group), 20)
+        with serving(**old | {"listen": [list(server.listen[0])]}) as again:
+            assert number_in(ask(again.listen[0]))
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group that live."""
+    found = []
+    for one in Path("/proc").iterdir():
+        with contextlib.suppress(ProcessLookupError, ValueError):
+            if os.getpgid(int(one.name)) == group and not gone(int(one.name)):
+                found.append(int(one.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        ({"upgrade": {"program": "/nowhere/geodns"}}, "/nowhere/geodns is no program"),
+        ({"upgrade": {"program": "/tmp"}}, "/tmp is no program"),
+        ({"back": {}}, "there is no program to go back to"),
+        ({"forth": {}}, "neither an upgrade nor a way back"),
+    ],
+)
+def test_a_request_that_asks_for_nothing_possible(
+    upgradable: tuple[Path, Server], request_: dict[str, Any], why: str
+) -> None:
+    folder, _ = upgradable
+    (said,) = asking(folder, **request_)
+    assert why in said["failed"]
+
+
+def test_one_upgrade_at_a_time(upgradable: tuple[Path, Server]) -> None:
+    folder, _ = upgradable
+    first = asking(folder, upgrade={"program": str(folder / "geodns")})
+    assert next(first) == {"step": "rehearsal"}
+    (second,) = asking(folder, upgrade={"program": str(folder / "geodns")})
+    assert second["failed"] == "another upgrade is under way"
+    assert "done" in list(first)[-1]
+    assert list(asking(folder, back={}))[-1]["done"]["version"] == "1"
+
+
+def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    with serving(state=str(folder)):
+        assert (folder / "upgrade.sock").is_socket()
+        assert (folder / "upgrade.sock").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_handed_over_in_a_newer_format_is_let_go_of(tmp_path: Path) -> None:
+    program = write_program(tmp_path)
+    old = options_of(state=str(tmp_path), program=program, listen=[["127.0.0.1", free_port()]])
+    with serving(**old) as server:
+        newer = old | {"version": "2", "constants": {"serve.handover.FORMAT": 2}}
+        assert "done" in upgrade(tmp_path, program, newer)[-1]
+        before = server.pids()
+        assert "done" not in upgrade(tmp_path, program, old)[-1]
+        again = Server(server.process)
+        assert number_in(ask(again.listen[0])) == 1
+        assert all(gone(pid) for pid in before.values())
