@@ -162,7 +162,7 @@ class ServerProcesses:
             return
         if not counted:
             return
-        if self.leaving:
+        if self.leaving or self.control.pid is None:
             slot.held += framed(payload)
         else:
             self.tell(message)
@@ -232,6 +232,8 @@ class ServerProcesses:
                 if one.pid is not None:
                     self.tell(WorkerStarted(one.name, one.pid, one.restarts))
                     self.tell(TableApplied(one.name, one.acked))
+            for one in self.all:
+                if one.held:
                     self.control.put(bytes(one.held))
                     one.held.clear()
         else:

@@ -87,6 +87,7 @@ class _Supervisor:
         gc.disable()
         try:
             with self._signals():
+                self._signalled({signal.SIGCHLD})  # whoever ended before anybody listened
                 while processes.status is None:
                     processes.start_due()
                     self._turn()

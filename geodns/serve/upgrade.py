@@ -191,7 +191,7 @@ class Upgrades:
             self._dismiss_control(departure, now)
         if self._processes.control.pid is not None:
             if now >= departure.due:
-                log.error("upgrade: control did not leave within %g s: killed", CONTROL_LEAVES)
+                log.error("upgrade: control did not leave in time: killed")
                 self._processes.control.signal(signal.SIGKILL)
                 departure.due = now + FLUSHED
             return

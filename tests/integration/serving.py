@@ -202,7 +202,7 @@ def main(options: dict[str, Any]) -> int:
         return asyncio.run(_life(seat, options["names"]))
 
     def prepared() -> ServePlan:
-        if fault == "begin":
+        if fault == "begin" or (fault == "back" and Path(options["state"], "broken").exists()):
             raise RuntimeError("no")
         if fault == "worker dies":
             setattr(worker, "work", _die)  # noqa: B010 - mypy takes no assignment
@@ -359,13 +359,16 @@ class Load:
 
     """
 
-    def __init__(self, address: tuple[str, int], clients: int = 4, patience: float = 1.0) -> None:
+    def __init__(
+        self, address: tuple[str, int], clients: int = 4, patience: float = 1.0, pause: float = 0.0
+    ) -> None:
         self.address = address
         self.least = 1
         self.answered = [0] * clients
         self.lost = 0
         self.stale: list[tuple[int, int]] = []
         self._patience = patience
+        self._pause = pause
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._client, args=(one,)) for one in range(clients)]
 
@@ -396,6 +399,8 @@ class Load:
                     self.lost += 1
                     continue
                 self.answered[number] += 1
+                if self._pause:
+                    time.sleep(self._pause)
                 if number_in(answer) < least:
                     self.stale.append((number_in(answer), least))
 

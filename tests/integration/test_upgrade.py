@@ -24,6 +24,9 @@ from tests.integration.serving import (
 )
 from tests.integration.upgrading import asking, upgrade, write_program
 
+PAUSE = 0.002
+"""Seconds between two queries of a client."""
+
 
 @pytest.fixture(scope="module")
 def upgradable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
@@ -36,7 +39,7 @@ def upgradable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path,
 def test_a_new_version_takes_over_and_no_query_is_lost(tmp_path: Path) -> None:
     program = write_program(tmp_path)
     old = options_of(state=str(tmp_path), program=program)
-    with serving(**old) as server, Load(server.listen[0]) as load:
+    with serving(**old) as server, Load(server.listen[0], pause=PAUSE) as load:
         before = server.pids()
         assert server.publish()["pending"] == []
         assert load.wait_for_more()
@@ -75,7 +78,7 @@ def test_a_broken_version_is_left_and_the_old_one_goes_on(
     program = write_program(tmp_path)
     constants = {"serve.arrival.TIME": 1.0} if "hangs" in fault else {}
     old = options_of(state=str(tmp_path), program=program)
-    with serving(**old) as server, Load(server.listen[0]) as load:
+    with serving(**old) as server, Load(server.listen[0], pause=PAUSE) as load:
         assert load.wait_for_more()
         (tmp_path / "new").mkdir()
         new = write_program(tmp_path / "new")
@@ -97,7 +100,7 @@ def test_a_broken_version_is_left_and_the_old_one_goes_on(
 
 def test_a_signal_upgrades_to_the_same_program(tmp_path: Path) -> None:
     program = write_program(tmp_path)
-    with serving(state=str(tmp_path), program=program) as server, Load(server.listen[0]) as load:
+    with serving(state=str(tmp_path), program=program) as server, Load(server.listen[0], pause=PAUSE) as load:
         os.kill(server.process.pid, signal.SIGUSR2)
         assert eventually(lambda: server.status()["ended"] == [""], 30)
         assert server.status()["came"] == ["1", ""]
@@ -191,3 +194,37 @@ def test_what_is_handed_over_in_a_newer_format_is_let_go_of(tmp_path: Path) -> N
         again = Server(server.process)
         assert number_in(ask(again.listen[0])) == 1
         assert all(gone(pid) for pid in before.values())
+
+
+def test_the_way_back_is_tried_until_it_can_be_gone(tmp_path: Path) -> None:
+    program = write_program(tmp_path)
+    old = options_of(state=str(tmp_path), program=program)
+    waits = {"fault": "back", "constants": {"serve.takeover.AGAIN": 0.1}}
+    with serving(**old) as server, Load(server.listen[0], pause=PAUSE) as load:
+        assert "done" in upgrade(tmp_path, program, old | waits | {"version": "2"})[-1]
+        (tmp_path / "broken").touch()
+        broken = old | {"version": "3", "fault": "control dies"}
+        said = asking(tmp_path, upgrade={"program": program, "args": [json.dumps(broken)]})
+        assert {"step": "new control"} in said
+        assert load.wait_for_more()
+        assert load.wait_for_more()
+        (tmp_path / "broken").unlink()
+        assert list(said)[-1]["serving"] == "2"
+        assert server.publish()["pending"] == []
+    assert load.lost == 0
+
+
+def test_an_old_worker_that_dies_in_an_upgrade_is_buried(tmp_path: Path) -> None:
+    program = write_program(tmp_path)
+    old = options_of(state=str(tmp_path), program=program)
+    with serving(**old) as server:
+        before = server.pids()
+        said = []
+        request = {"program": program, "args": [json.dumps(old | {"version": "2"})]}
+        for one in asking(tmp_path, upgrade=request):
+            said.append(one)
+            if one.get("step") == "new control":
+                os.kill(before["udp0"], signal.SIGKILL)
+        assert "done" in said[-1]
+        assert all(not Path(f"/proc/{pid}").exists() for pid in before.values())
+        assert number_in(ask(server.listen[0])) == 2

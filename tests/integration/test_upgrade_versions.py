@@ -44,7 +44,10 @@ def version(server: Server) -> str:
 def test_another_version_takes_over_and_a_broken_one_does_not(tmp_path: Path) -> None:
     good = copy(tmp_path / "good", "9.0")
     broken = copy(tmp_path / "broken", "9.1", "    if context.upgraded_from: raise SystemExit(3)\n")
-    with serving(tmp_path, {NAME: ZONE}, workers=2, fresh=True) as server, Load(server.listen[0]) as load:
+    with (
+        serving(tmp_path, {NAME: ZONE}, workers=2, fresh=True) as server,
+        Load(server.listen[0], pause=0.002) as load,
+    ):
         assert load.wait_for_more()
         state = ("--state", str(tmp_path / "state"))
         asked = server.metric("geodns_queries_total", transport="udp")
