@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from struct import Struct
@@ -172,8 +172,7 @@ class UpgradeSocket:
             connection, _ = self.socket.accept()
         except OSError:
             return None
-        packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid, uid, _ = _CREDENTIALS.unpack(packed)
+        pid, uid = _peer(connection)
         client = UpgradeClient(connection)
         if uid in {0, os.geteuid()}:
             return client
@@ -194,6 +193,13 @@ class UpgradeSocket:
                 self._path.unlink()
 
 
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """Return the pid and the user of whoever has connected."""
+    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(packed)
+    return pid, uid
+
+
 @contextlib.contextmanager
 def _bindable(path: Path) -> Iterator[str]:
     """Give a path of at most `MAX_PATH` bytes for a path of any length."""
@@ -205,9 +211,3 @@ def _bindable(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{folder}/{path.name}"
     finally:
         os.close(folder)
-
-
-def refuse(client: UpgradeClient, why: str, facts: Mapping[str, str]) -> None:
-    """Tell a client that its upgrade failed, and let it go."""
-    client.say(failed=why, **facts)
-    client.close()
