@@ -51,15 +51,15 @@ def test_another_version_takes_over_and_a_broken_one_does_not(tmp_path: Path) ->
         assert load.wait_for_more()
         state = ("--state", str(tmp_path / "state"))
         asked = server.metric("geodns_queries_total", transport="udp")
-        done = server.command("upgrade", *state, "--program", good)
+        done = server.command("upgrade", *state, "--program", good, timeout=100)
         assert done.returncode == 0, done.stderr
         assert version(server) == "9.0"
         assert server.metric("geodns_queries_total", transport="udp") >= asked
-        failed = server.command("upgrade", *state, "--program", broken)
+        failed = server.command("upgrade", *state, "--program", broken, timeout=100)
         assert failed.returncode == 1
         assert "ended with status 3" in failed.stderr + failed.stdout
         assert version(server) == "9.0"
-        back = server.command("upgrade", *state, "--back")
+        back = server.command("upgrade", *state, "--back", timeout=100)
         assert back.returncode == 0, back.stderr
         assert version(server) == geodns.__version__
         assert load.wait_for_more()
