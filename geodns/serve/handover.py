@@ -49,7 +49,7 @@ class Program:
         args: after ``serve``.
         package: folder of the modules.
         fingerprint: of that folder's files when the program started.
-        state_copy: file in the state folder with the state as this version reads it; empty: the state itself.
+        formats: that it writes, by the names of the files in the state folder.
 
     """
 
@@ -58,12 +58,12 @@ class Program:
     args: tuple[str, ...] = ()
     package: str = ""
     fingerprint: str = ""
-    state_copy: str = ""
+    formats: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class AskedSockets:
-    """What the settings say of sockets and the state folder; a program that is told something else needs a restart.
+    """What the settings say of sockets and the state folder; who is told something else needs a restart.
 
     Attributes:
         listen: for DNS, as `ServePlan` has it: port 0 stays 0.
@@ -214,7 +214,10 @@ def unpack(data: bytes) -> Handover:
         raise HandoverError(f"the handover is no JSON: {error}") from None
     except RecursionError:
         raise HandoverError("the handover is no JSON: nested too deep") from None
-    handover: Handover = _read(Handover, found, "handover")
+    try:
+        handover: Handover = _read(Handover, found, "handover")
+    except OverflowError:
+        raise HandoverError("a number in the handover is out of all bounds") from None
     return handover
 
 

@@ -110,9 +110,11 @@ class ServePlan:
         state: the state folder, where `geodns upgrade` finds the server; None: it cannot be upgraded.
         locks: descriptors of that folder's locks.
         program: this one.
-        fingerprint: of the files in a folder of modules; empty: it is gone.
         secrets: contents of files that only root could read, by path as settings have it.
         handover: from the program before; None: a plain start.
+        check_way_back: returns why an earlier program cannot have its state back; empty: it can. Changes
+            nothing.
+        give_back: gives it back, once control has ended; returns likewise.
 
     """
 
@@ -128,6 +130,7 @@ class ServePlan:
     state: Path | None = None
     locks: tuple[int, ...] = ()
     program: Program = field(default_factory=lambda: Program("", ""))
-    fingerprint: Callable[[str], str] = lambda _folder: ""
     secrets: Mapping[Path, bytes] = field(default_factory=dict)
     handover: Handover | None = None
+    check_way_back: Callable[[Program], str] = lambda _program: ""
+    give_back: Callable[[Program], str] = lambda _program: ""

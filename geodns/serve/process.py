@@ -112,9 +112,7 @@ class ProcessSlot:
         if self.pid is None or self.stream is None:
             return None
         unread = bytes(self.held) + self.stream.unread
-        return OldWorker(
-            self.name, self.pid, self.stream.socket.fileno(), unread, self.restarts, self.acked
-        )
+        return OldWorker(self.name, self.pid, self.stream.socket.fileno(), unread, self.restarts, self.acked)
 
     def _fork(self, live: Callable[[socket.socket], int]) -> tuple[int, socket.socket]:
         ours, theirs = socket.socketpair()

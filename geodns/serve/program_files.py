@@ -8,34 +8,23 @@ import hashlib
 import os
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).resolve().parent.parent
 """Where this program's own files are."""
 
 
-def fingerprint(folder: Path = PACKAGE) -> str:
-    """Return a line for `has_changed`: a digest of each file's name, size, time and inode, and the folder.
+def fingerprint(folder: str = str(PACKAGE)) -> str:
+    """Return a digest of each file's name, size, time and inode; empty: the folder cannot be looked at.
 
     Compiled bytecode does not count: Python writes it as modules are loaded.
-
-    Raises:
-        OSError: the folder, or a file in it, cannot be looked at.
-
     """
-    folder = folder.resolve()
     digest = hashlib.sha256()
-    for name, found in sorted(_files(str(folder), "")):
-        digest.update(
-            f"{name}\0{found.st_size} {found.st_mtime_ns} {found.st_ino}\n".encode(errors="replace")
-        )
-    return f"{digest.hexdigest()} {folder}"
-
-
-def has_changed(kept: str) -> bool:
-    """Say whether what `fingerprint` once returned is true no more: files were changed, or are gone."""
     try:
-        return fingerprint(Path(kept.partition(" ")[2])) != kept
+        for name, found in sorted(_files(folder, "")):
+            line = f"{name}\0{found.st_size} {found.st_mtime_ns} {found.st_ino}\n"
+            digest.update(line.encode(errors="surrogateescape"))
     except OSError:
-        return True
+        return ""
+    return digest.hexdigest()
 
 
 def _files(folder: str, under: str) -> list[tuple[str, os.stat_result]]:
