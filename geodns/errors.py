@@ -8,12 +8,13 @@
     ├── SettingsError           the server's own settings are wrong
     ├── BadNameError            a text is no domain name
     ├── StoreError              the state directory or its file cannot be used
-    │   └── DamagedError        in storage/database.py
+    │   └── DamagedError        in storage/sqlite_errors.py
     ├── NotFoundError           no such zone, host or pool
     ├── AmbiguousError          a short host name that two zones have (status 2)
     ├── SourceError             a source of hosts gives none: what it gave before is kept
     ├── ServerError             a running server could not be reached, or answered with an error
     │   └── UnreachableError    in cli/client.py
+    ├── HandoverError           in serve/handover.py: what another version handed over cannot be read
     └── StartError              the server cannot start (port taken, no zones, state locked …)
 """
 

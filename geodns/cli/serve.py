@@ -1,10 +1,12 @@
 """``geodns serve``: the server."""
 
+import contextlib
 import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,17 @@ import geodns
 from geodns import logs
 from geodns.config.route_keys import RoutesListen
 from geodns.config.settings import KEYS, Settings, load_settings
-from geodns.errors import GeodnsError
+from geodns.config.settings_files import SettingsFiles
+from geodns.errors import GeodnsError, SettingsError, StartError
 from geodns.model.providers import PROVIDERS
 from geodns.serve import privileges, supervisor
+from geodns.serve.child_call import call_in_child
+from geodns.serve.handover import Handover, Program, take_handover
 from geodns.serve.plan import ControlContext, RoutesListener, RoutesPlan, ServePlan, TcpLimits
 from geodns.serve.process import entitle
 from geodns.serve.systemd import Given, Notifier, take_sockets
+from geodns.serve.takeover import insist, take_over, this_program
+from geodns.storage.formats import FORMATS
 from geodns.storage.lock import StateLock, lock_state, make_state_directory
 
 log = logging.getLogger(__name__)
@@ -49,34 +56,87 @@ def _setting(key: str, metavar: str = "", *, multiple: bool = False) -> Callable
 @_setting("group", "NAME")
 @_setting("log_format")
 @_setting("log_level")
-def serve(config: Path | None, **flags: object) -> None:
+@click.option("--rehearse", is_flag=True, hidden=True)
+def serve(config: Path | None, *, rehearse: bool, **flags: object) -> None:
     """Answer DNS for the zones in a folder.
 
     Prints one line, `ready: …`, when it answers. SIGTERM ends it, SIGHUP reads the zones again.
     """
     _open_standard_streams()
+    if rehearse:
+        raise click.exceptions.Exit(_rehearse(config, flags))
+    handover = take_over(os.environ)
     given = take_sockets(os.environ)
     notifier = Notifier(os.environ)
-    settings = load_settings(config, flags, os.environ)
-    logs.configure(settings.log_format, settings.log_level)
-    for one in settings.routes_listen:
-        if not one.loopback:
-            log.warning("routes_listen: whoever reaches %s may ask there: let only your MTAs", one)
+    program = this_program(geodns.__version__)
+    files = _files(handover)
+
+    def prepared() -> tuple[ServePlan, StateLock]:
+        settings = load_settings(config, flags, os.environ, files.read)
+        logs.configure(settings.log_format, settings.log_level)
+        for one in settings.routes_listen:
+            if not one.loopback:
+                log.warning("routes_listen: whoever reaches %s may ask there: let only your MTAs", one)
+        return prepare(settings, files, given, notifier, program, handover)
+
+    umask = os.umask(0)
+    os.umask(umask)
     try:
-        status = run(settings, given, notifier)
+        if handover is None:
+            plan, lock = prepared()
+        else:
+            plan, lock = insist(prepared, handover, program, notifier.environ)
+        with contextlib.closing(lock):
+            status = supervisor.run(plan)
+    except SettingsError:
+        raise
     except GeodnsError as error:
         logs.tell(error)
         status = error.status
+    finally:
+        os.umask(umask)
     raise click.exceptions.Exit(status)
 
 
-def run(settings: Settings, given: tuple[Given, ...], notifier: Notifier) -> int:
-    """Run the server until a signal ends it; return its exit status.
+def _rehearse(config: Path | None, flags: Mapping[str, object]) -> int:
+    """Try a start beside the server that runs; return the exit status, 1 after a line about what is wrong."""
+    logs.configure("text", "error")
+    try:
+        handover = take_handover(os.environ)
+        settings = load_settings(config, flags, os.environ, _files(handover).read)
+        from geodns.cli.rehearsal import rehearse as try_start  # noqa: PLC0415 - what control loads, for it alone
+
+        try_start(settings, handover, _routes(settings))
+    except GeodnsError as error:
+        logs.tell(error)
+        return 1
+    except ImportError as error:
+        logs.tell(StartError(f"this program is not whole: {error}: install it into a new venv"))
+        return 1
+    return 0
+
+
+def _files(handover: Handover | None) -> SettingsFiles:
+    return SettingsFiles({} if handover is None else {Path(p): one for p, one in handover.secrets.items()})
+
+
+def prepare(
+    settings: Settings,
+    files: SettingsFiles,
+    given: tuple[Given, ...],
+    notifier: Notifier,
+    program: Program,
+    handover: Handover | None,
+) -> tuple[ServePlan, StateLock]:
+    """Return what the supervisor needs, and the lock of the state; from here on files are the user's alone.
 
     Args:
         settings: its own.
+        files: that they were read from.
         given: sockets that systemd has opened.
         notifier: to systemd.
+        program: that runs.
+        handover: from the program before; None: a plain start.
 
     Raises:
         StartError: it cannot start.
@@ -88,34 +148,30 @@ def run(settings: Settings, given: tuple[Given, ...], notifier: Notifier) -> int
         privileges.make_directory(settings.state, identity)
     else:
         make_state_directory(settings.state)
-    umask = os.umask(0o077)  # nobody else may read what is written from here on
-    try:
-        return _run(settings, given, notifier, identity)
-    finally:
-        os.umask(umask)
-
-
-def _run(
-    settings: Settings, given: tuple[Given, ...], notifier: Notifier, identity: privileges.Identity | None
-) -> int:
-    lock = _lock(settings, identity)
+    os.umask(0o077)
+    lock = _lock(settings, identity) if handover is None else StateLock(*handover.locks)
+    with privileges.acting_as(identity):
+        secrets = files.kept()
     entitle("supervisor")
-    try:
-        return supervisor.run(
-            ServePlan(
-                listen=tuple((listen.host, listen.port) for listen in settings.listen),
-                http=(settings.http.host, settings.http.port),
-                workers=settings.worker_count,
-                control=lambda context: _control(settings, context),
-                tcp=TcpLimits(**settings.tcp.model_dump()),
-                routes=_routes(settings),
-                given=given,
-                identity=identity,
-                notifier=notifier,
-            )
-        )
-    finally:
-        lock.close()
+    plan = ServePlan(
+        listen=tuple((listen.host, listen.port) for listen in settings.listen),
+        http=(settings.http.host, settings.http.port),
+        workers=settings.worker_count,
+        control=lambda context: _control(settings, context),
+        tcp=TcpLimits(**settings.tcp.model_dump()),
+        routes=_routes(settings),
+        given=given,
+        identity=identity,
+        notifier=notifier,
+        secrets=secrets,
+        state=settings.state,
+        locks=lock.descriptors,
+        program=replace(program, formats=FORMATS),
+        handover=handover,
+        check_way_back=lambda earlier: _way_back(settings, earlier, "check_way_back"),
+        give_back=lambda earlier: _way_back(settings, earlier, "give_back"),
+    )
+    return plan, lock
 
 
 def _routes(settings: Settings) -> RoutesPlan:
@@ -151,6 +207,21 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for the whole of its life
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for the whole of its life
+
+
+def _way_back(settings: Settings, earlier: Program, what: str) -> str:
+    """Call one of `storage.going_back` in a child; return why the earlier program cannot have its state."""
+
+    def work() -> str:
+        from geodns.storage import going_back  # noqa: PLC0415 - as below
+
+        try:
+            getattr(going_back, what)(settings.state, earlier.formats)
+        except GeodnsError as error:
+            return str(error)
+        return ""
+
+    return call_in_child("the way back", work)
 
 
 def _control(settings: Settings, context: ControlContext) -> int:

@@ -34,6 +34,7 @@ from geodns.config.server_keys import (
     Tcp,
     token_type,
 )
+from geodns.config.settings_files import ReadFile, read_whole
 from geodns.config.shared_keys import NO_NODE, NODE_HOW, SHARED_SETTING, SharedKeys, shared_beside
 from geodns.config.tokens import Scope, Token, read_tokens
 from geodns.config.value_types import EHLO, OFF, RESOLVER, choice, whole
@@ -204,7 +205,12 @@ ENVIRONMENT = {
 """The variables that are read, and the keys they stand for; an empty one counts as not set."""
 
 
-def load_settings(config: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
+def load_settings(
+    config: Path | None,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    read: ReadFile = read_whole,
+) -> Settings:
     """Gather the settings from flags, environment and file.
 
     Args:
@@ -213,6 +219,7 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
         flags: by their keys in the file (``probe_concurrency``); None, and nothing in a list, mean that the
             flag was not given.
         environ: the environment.
+        read: reads the file, and those of tokens and secrets that it names.
 
     Raises:
         SettingsError: with every problem of every source, one a line.
@@ -223,7 +230,7 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
     values: dict[str, Any] = {}
     if path is not None:
         report = Report(str(path))
-        values = settings_in(path, report)
+        values = settings_in(path, report, read=read)
         problems.extend(one for one in report.problems() if not one.warning)
     for variable, key in ENVIRONMENT.items():
         text = environ.get(variable, "")
@@ -273,21 +280,24 @@ def policy_of(settings: Settings, secrets: tuple[bytes, ...], query_log: QueryLo
     )
 
 
-def settings_in(path: Path, report: Report, *, foreign: bool = False) -> dict[str, Any]:
+def settings_in(
+    path: Path, report: Report, *, foreign: bool = False, read: ReadFile = read_whole
+) -> dict[str, Any]:
     """Read a file of settings, and the files of tokens that it names; the report says what is wrong.
 
     Args:
         path: of the file; paths in it are relative to its directory.
         report: of the file.
         foreign: whether another user than the server's may ask: what it may not read is a warning then.
+        read: reads it and them.
 
     """
-    root = read_file(path, report)
+    root = read_file(path, report, read)
     if root is None:
         return {}
     values = read_keys(root, report, KEYS, "the settings")
     for key, scope in _SCOPES.items():
-        _choose_token(key, scope, root, values, path.parent, report, foreign=foreign)
+        _choose_token(key, scope, root, values, path.parent, report, read, foreign=foreign)
     if "http_tls" in values:
         values["http_tls"] = _beside(path.parent, values["http_tls"])
     for key in ("zones", "state", "cookie_secret_file", "reply_patterns"):
@@ -302,16 +312,16 @@ def settings_in(path: Path, report: Report, *, foreign: bool = False) -> dict[st
     if shared is not None:
         node = root.items["shared"][1]
         why = NOT_MINE if foreign else ""
-        values["shared"] = shared_beside(shared, node, path.parent, report, foreign=why)
+        values["shared"] = shared_beside(shared, node, path.parent, report, foreign=why, read=read)
         if "node" not in values:
             report.warn(node, NO_NODE, NODE_HOW)
     return values
 
 
-def read_file(path: Path, report: Report) -> yaml_nodes.Mapping | None:
+def read_file(path: Path, report: Report, read: ReadFile = read_whole) -> yaml_nodes.Mapping | None:
     """Return what a file of settings says; None where it says nothing, or the report says what is wrong."""
     try:
-        text = path.read_bytes()
+        text = read(path)
     except OSError as error:
         report.error(None, f"cannot be read ({error.strerror})", "give another file with --config")
         return None
@@ -341,6 +351,7 @@ def _choose_token(
     values: dict[str, Any],
     folder: Path,
     report: Report,
+    read: ReadFile,
     *,
     foreign: bool,
 ) -> None:
@@ -353,7 +364,7 @@ def _choose_token(
         report.error(place, f"both {key} and {key}_file", "take one of them out")
         return
     try:
-        values[key] = read_tokens(folder / file, scope)
+        values[key] = read_tokens(folder / file, scope, read)
     except OSError as error:
         if foreign and isinstance(error, PermissionError):
             report.warn(place, f"{file} was not looked at: {NOT_MINE}")

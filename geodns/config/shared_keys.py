@@ -9,6 +9,7 @@ from pydantic import Field
 from geodns.config.keys import keys_of, objects, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.server_keys import PATH
+from geodns.config.settings_files import ReadFile, read_whole
 from geodns.config.value_types import ValueType, choice, text_of
 from geodns.config.yaml_nodes import Mapping, YamlNode
 from geodns.model.base import Frozen
@@ -96,7 +97,13 @@ NODE_HOW = "write node: ns1, or set GEODNS_NODE"
 
 
 def shared_beside(
-    keys: SharedKeys, node: YamlNode, folder: Path, report: Report, *, foreign: str
+    keys: SharedKeys,
+    node: YamlNode,
+    folder: Path,
+    report: Report,
+    *,
+    foreign: str,
+    read: ReadFile = read_whole,
 ) -> SharedSettings | None:
     """Return the settings with the secrets that stand in files; None: the report says why not.
 
@@ -106,6 +113,7 @@ def shared_beside(
         folder: of the settings' file.
         report: of that file.
         foreign: why another user than the server's may be unable to read a secret; empty: this is the server.
+        read: reads a secret's file.
 
     """
     before = report.errors
@@ -113,7 +121,7 @@ def shared_beside(
     for name, least in (("password", 1), ("secret", MIN_SECRET)):
         path: Path | None = getattr(keys, f"{name}_file")
         at = node.items[f"{name}_file"][1] if isinstance(node, Mapping) and path is not None else node
-        found[name] = None if path is None else _secret(folder / path, at, least, report, foreign)
+        found[name] = None if path is None else _secret(folder / path, at, least, report, foreign, read)
     if keys.secret_file is None and not parse_url(keys.url).near:
         report.warn(
             node,
@@ -125,10 +133,11 @@ def shared_beside(
     return SharedSettings(url=keys.url, group=keys.group, agree=keys.agree, **found)
 
 
-def _secret(file: Path, at: YamlNode, least: int, report: Report, foreign: str) -> bytes | None:
+def _secret(
+    file: Path, at: YamlNode, least: int, report: Report, foreign: str, read: ReadFile
+) -> bytes | None:
     try:
-        with file.open("rb") as opened:
-            text = opened.read(MAX_SECRET + 1)
+        text = read(file)
     except OSError as error:
         if foreign and isinstance(error, PermissionError):
             report.warn(at, f"{file} was not looked at: {foreign}")

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
+from geodns.config.settings_files import ReadFile, read_whole
 from geodns.model.base import Frozen
 
 Scope = Literal["read", "control", "signals"]
@@ -58,7 +59,7 @@ def parse_tokens(text: str, scope: Scope) -> tuple[Token, ...]:
     return tuple(found)
 
 
-def read_tokens(file: Path, scope: Scope) -> tuple[Token, ...]:
+def read_tokens(file: Path, scope: Scope, read: ReadFile = read_whole) -> tuple[Token, ...]:
     """Read a file of tokens.
 
     Raises:
@@ -67,7 +68,7 @@ def read_tokens(file: Path, scope: Scope) -> tuple[Token, ...]:
 
     """
     try:
-        text = file.read_text("utf-8")
+        text = read(file).decode()
     except UnicodeDecodeError as error:
         raise OSError(0, "not text") from error
     return parse_tokens(text, scope)

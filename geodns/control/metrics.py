@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
+from prometheus_client import Counter, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
 from geodns import __version__
+from geodns.control.counter_sums import CarriedRegistry
 from geodns.control.route_metrics import RouteMetrics
 from geodns.model.state import HealthState, HostKey
 from geodns.responder.rate_limit import Action
@@ -27,7 +28,7 @@ class Metrics:
     """The server's counters, and the registry to which the gauges are added."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = CarriedRegistry()
         ProcessCollector(registry=self.registry)
         build = Info("geodns_build", "What is running.", registry=self.registry)
         build.info({"version": __version__, "backend": BACKEND})
@@ -127,6 +128,11 @@ class Metrics:
         )
         for result in ("found", "nobody", "failed", "dropped"):
             self._providers.labels(result)
+        self._upgrades = Counter(
+            "geodns_upgrades_total", "Upgrades, by how they ended.", ["outcome"], registry=self.registry
+        )
+        for outcome in ("upgraded", "refused", "went_back"):
+            self._upgrades.labels(outcome)
         self._routes = RouteMetrics(self.registry)
 
     def expose(self) -> bytes:
@@ -174,6 +180,10 @@ class Metrics:
     def count_provider_lookup(self, result: str) -> None:
         """Count a look-up of a domain's provider: ``found``, ``nobody``, ``failed`` or ``dropped``."""
         self._providers.labels(result).inc()
+
+    def count_upgrade(self, outcome: str) -> None:
+        """Count an upgrade: ``upgraded``, ``refused`` (nothing was changed) or ``went_back``."""
+        self._upgrades.labels(outcome).inc()
 
     def count_load_reading(self, outcome: str) -> None:
         """Count an attempt to read a load: ``ok`` or ``failure``."""

@@ -46,9 +46,9 @@ from geodns.signals.mail_window import (
 from geodns.signals.replies import Replies
 from geodns.signals.reply_shapes import Shapes
 from geodns.signals.text_rules import TextRules
-from geodns.storage.database import DamagedError
 from geodns.storage.event_log import EventLog
 from geodns.storage.signal_file import MAX_AT, SignalChange, SignalFile, Taken
+from geodns.storage.sqlite_errors import DamagedError
 
 log = logging.getLogger(__name__)
 

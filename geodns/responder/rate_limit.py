@@ -28,7 +28,8 @@ CELLS = 65_536
 """Cells in each of the two rows; a power of two."""
 _MASK = CELLS - 1
 _BITS = CELLS.bit_length() - 1
-_CELL_SIZE = 8
+CELLS_SIZE = 2 * CELLS * 8
+"""Bytes of all cells."""
 
 REMEMBERED = 16_384
 """Pairs of address and kind, at most; then they start anew: forged addresses must not fill memory."""
@@ -99,9 +100,16 @@ class Cells(NamedTuple):
     secret: bytes
 
     @classmethod
-    def shared(cls) -> "Cells":
-        """Return cells for processes that are forked later; untouched they take no memory."""
-        return cls(memoryview(mmap.mmap(-1, 2 * CELLS * _CELL_SIZE)).cast("d"), secrets.token_bytes(16))
+    def shared(cls, descriptor: int = -1, secret: bytes = b"") -> "Cells":
+        """Return cells for processes that are forked later; untouched they take no memory.
+
+        Args:
+            descriptor: of a file of `CELLS_SIZE` bytes in which they are; -1: in no file.
+            secret: with which that file's cells are found; empty: a new one.
+
+        """
+        times = memoryview(mmap.mmap(descriptor, CELLS_SIZE)).cast("d")
+        return cls(times, secret or secrets.token_bytes(16))
 
 
 class Limiter:

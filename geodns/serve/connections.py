@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from geodns.serve.sockets import BACKLOG
-from geodns.serve.worker import AGAIN, TableFollower
+from geodns.serve.worker import AGAIN, LEAVE, TableFollower
 from geodns.wire.networks import packed
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,12 @@ PATIENCE = 1.0
 
 QUIET = 0.05
 """Seconds of these without a byte from any client, after which nothing more is on its way."""
+
+UNUSED = 1.0
+"""Seconds without a question after which a leaving worker lets go of a connection."""
+
+LONGEST_LEAVE = 60.0
+"""Seconds after which a leaving worker goes, however long a connection may be idle."""
 
 FULL_EVERY = 60.0
 """Seconds from one line about a lack of descriptors to the next."""
@@ -77,9 +83,12 @@ class ConnectionServer(ABC):
     Attributes:
         connections: the one that has been idle longest stands first.
         by_client: connections of each client, see `client_key`.
+        leaving: another worker lets clients in; those that are here are answered on.
         ending: only what was asked before is still answered.
 
     """
+
+    UNUSED = UNUSED
 
     def __init__(
         self,
@@ -104,6 +113,7 @@ class ConnectionServer(ABC):
         """
         self.connections: OrderedDict[Connection, None] = OrderedDict()
         self.by_client: Counter[str | bytes] = Counter()
+        self.leaving = False
         self.ending = False
         self.follower = follower
         self._listeners = listeners
@@ -113,6 +123,7 @@ class ConnectionServer(ABC):
         self._idle = idle
         self._seen = AGAIN
         self._full_told = -FULL_EVERY
+        self._leave = asyncio.Event()
         self._end = asyncio.Event()
         self._empty = asyncio.Event()
 
@@ -129,6 +140,7 @@ class ConnectionServer(ABC):
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._trouble)
         loop.add_signal_handler(signal.SIGTERM, self._end.set)
+        loop.add_signal_handler(LEAVE, self._leave.set)
         loop.add_reader(self.follower.stream.socket, self._changed)
         servers = []
         for number, one in enumerate(self._listeners):
@@ -141,12 +153,44 @@ class ConnectionServer(ABC):
             servers.append(await loop.create_server(made, sock=one, backlog=ACCEPTED))
             one.listen(BACKLOG)  # asyncio has one number for both
         tick = asyncio.create_task(self._tick())
-        await self._end.wait()
+        ends = asyncio.create_task(self._end.wait())
+        leaves = asyncio.create_task(self._leave.wait())
+        await asyncio.wait({ends, leaves}, return_when=asyncio.FIRST_COMPLETED)
+        leaves.cancel()
+        await self._accept_no_more(servers)
+        if not self._end.is_set():
+            await self._answer_out()
+        ends.cancel()
         tick.cancel()
         loop.remove_reader(self.follower.stream.socket)
+        await self._finish()
+
+    async def _accept_no_more(self, servers: Sequence[asyncio.Server]) -> None:
+        """Close the listeners, which stay open where other processes have them."""
+        loop = asyncio.get_running_loop()
+        self.leaving = True
+        for one in self._listeners:
+            loop.remove_reader(one)
+        for _ in range(3):  # asyncio would lose the sockets that it has accepted a moment ago
+            await asyncio.sleep(0)
         for server in servers:
             server.close()
-        await self._finish()
+
+    async def _answer_out(self) -> None:
+        """Answer those who are here until they go, or ask nothing; another worker lets new ones in.
+
+        Who asks on and on hears with each answer that it shall go (RFC 7828 section 3.4), and has as long
+        for that as a connection may be idle.
+        """
+        self.follower.ask_to_go()
+        end = time.monotonic() + min(self._idle, LONGEST_LEAVE)
+        while self.connections and not self._end.is_set() and (now := time.monotonic()) < end:
+            for one in list(self.connections):
+                if now - one.last < self.UNUSED:
+                    break
+                one.finish()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._end.wait(), min(QUIET, end - now))
 
     async def _finish(self) -> None:
         """Answer what was asked, and let go of the clients (RFC 7766 section 6.2.4).

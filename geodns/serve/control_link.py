@@ -12,14 +12,18 @@ from geodns.responder.table import Table
 from geodns.responder.table_changes import deltas, pack
 from geodns.serve.frames import (
     LENGTH,
+    ControlLeaves,
     Message,
     TableApplied,
+    UpgradeBegins,
+    UpgradeEnded,
     WorkerExited,
     WorkerStarted,
     frame_length,
     framed,
+    pack_message,
     pack_news,
-    unpack_message,
+    unpack_for_control,
 )
 from geodns.serve.plan import ControlContext
 
@@ -58,18 +62,23 @@ class ControlLink:
     """
 
     def __init__(
-        self, context: ControlContext, on_message: Callable[[Message], None] = lambda _: None
+        self,
+        context: ControlContext,
+        on_message: Callable[[Message], None] = lambda _: None,
+        on_upgrade: Callable[[UpgradeBegins | UpgradeEnded], None] = lambda _: None,
     ) -> None:
         """Prepare a link.
 
         Args:
             context: what the supervisor handed over.
             on_message: called with everything that a worker says, or that is said of it; must not raise.
+            on_upgrade: called when an upgrade begins, and when one has ended; must not raise.
 
         """
         self.number = context.number
         self._context = context
         self._on_message = on_message
+        self._on_upgrade = on_upgrade
         self._workers = {name: Worker() for name in context.workers}
         self._published: Table | None = None
         self._one_way = asyncio.Lock()
@@ -121,6 +130,16 @@ class ControlLink:
         """Tell the routes worker something between two Tables; raises ConnectionError as `publish`."""
         await self._send(pack_news(news))
 
+    async def leave(self, counters: bytes) -> None:
+        """Say the last words before an upgrade, and wait until the supervisor has taken them.
+
+        Raises:
+            ConnectionError: the supervisor is gone.
+
+        """
+        self._writer.transport.set_write_buffer_limits(0)
+        await self._send(pack_message(ControlLeaves(counters)))
+
     async def _send(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
@@ -149,7 +168,11 @@ class ControlLink:
         try:
             while True:
                 length = frame_length(await reader.readexactly(LENGTH))
-                self._heard(unpack_message(await reader.readexactly(length)))
+                message = unpack_for_control(await reader.readexactly(length))
+                if isinstance(message, UpgradeBegins | UpgradeEnded):
+                    self._on_upgrade(message)
+                else:
+                    self._heard(message)
         except (asyncio.IncompleteReadError, ConnectionError):
             log.error("the supervisor is gone: control ends")  # noqa: TRY400 - its end is all there is to say
             signal.raise_signal(signal.SIGTERM)

@@ -1,8 +1,9 @@
 """Frames between the processes: each with its length before it, on a stream socket that never blocks.
 
 Downwards (control, supervisor, workers) every frame is a packed `TableDelta`, or `RouteNews` for the routes
-worker; upwards it is one of the messages below. Both ends are processes of this server, forked from one
-another.
+worker, and the last one of control's may be `ControlLeaves`; upwards it is one of the messages below, and
+`UpgradeBegins` and `UpgradeEnded` for control. Both ends are processes of this server, forked from one
+another; but a worker may be one of another version's, which an upgrade has left behind.
 """
 
 import pickle
@@ -119,6 +120,36 @@ class RouteCounts(NamedTuple):
     since: float
 
 
+class UpgradeBegins(NamedTuple):
+    """The supervisor wants control to finish what it is at, and to leave with `ControlLeaves`.
+
+    What workers count is held back from here on, for the next control process; acks are passed on.
+    """
+
+
+class UpgradeEnded(NamedTuple):
+    """The supervisor tells control how an upgrade has ended.
+
+    Attributes:
+        before: version that served when it began.
+        failed: why it failed; empty: it did not, and control is of the new version.
+        step: in which it failed.
+        replaced: whether another program had taken this process over, and gone back.
+
+    """
+
+    before: str
+    failed: str = ""
+    step: str = ""
+    replaced: bool = False
+
+
+class ControlLeaves(NamedTuple):
+    """The last that control says when it leaves for an upgrade; its counters are in its own form."""
+
+    counters: bytes
+
+
 Message = (
     WorkerStarted
     | WorkerExited
@@ -142,7 +173,7 @@ def frame_length(head: bytes) -> int:
     return length
 
 
-def pack_message(message: Message) -> bytes:
+def pack_message(message: Message | UpgradeBegins | UpgradeEnded | ControlLeaves) -> bytes:
     """Return a message as a frame."""
     return framed(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
 
@@ -151,6 +182,18 @@ def unpack_message(payload: bytes) -> Message:
     """Read what `pack_message` wrote; only for bytes of this server's own processes."""
     message: Message = pickle.loads(payload)  # noqa: S301 - from a socket pair that only our processes hold
     return message
+
+
+def unpack_for_control(payload: bytes) -> Message | UpgradeBegins | UpgradeEnded:
+    """Read what the supervisor sends control."""
+    message: Message | UpgradeBegins | UpgradeEnded = pickle.loads(payload)  # noqa: S301 - see `unpack_message`
+    return message
+
+
+def unpack_from_control(payload: bytes) -> TableDelta | RouteNews | ControlLeaves:
+    """Read what control sends the supervisor."""
+    change: TableDelta | RouteNews | ControlLeaves = pickle.loads(payload)  # noqa: S301 - see `unpack_message`
+    return change
 
 
 def pack_news(news: RouteNews) -> bytes:
@@ -174,14 +217,14 @@ class Stream:
 
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, unread: bytes = b"") -> None:
         end.setblocking(False)
         self.socket = end
         self.backlog = 0
         self.moved = time.monotonic()
         self.ended = False
         self._out: deque[memoryview] = deque()
-        self._in = bytearray()
+        self._in = bytearray(unread)
         self._start = 0
 
     def put(self, frames: bytes) -> None:
@@ -234,6 +277,11 @@ class Stream:
     def partial(self) -> bool:
         """Whether a frame has come in part."""
         return len(self._in) > self._start and not self.ready
+
+    @property
+    def unread(self) -> bytes:
+        """What has come and was not taken."""
+        return bytes(memoryview(self._in)[self._start :])
 
     def take(self) -> bytes | None:
         """Return the next whole frame of what was read, without its length; None when there is none."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from geodns.serve.handover import Handover, Program
 from geodns.serve.privileges import Identity
 from geodns.serve.sockets import HostPort
 from geodns.serve.systemd import Given, Notifier
@@ -23,6 +24,10 @@ class ControlContext:
         number: of the last Table that the workers got from an earlier control process; 0: there was none.
         before: how that one ended; continues a sentence about it.
         routes: the real places where MTAs ask for routes, as settings have them.
+        carried: counters of the control process before, where it ended for an upgrade; in its own form.
+        secrets: contents of files that only root could read, by path as settings have it.
+        upgraded_from: version of the program before, for the first control process after an upgrade.
+        went_back: why a newer program failed, for the first control process after that.
 
     """
 
@@ -33,6 +38,10 @@ class ControlContext:
     number: int
     before: str = ""
     routes: tuple[str, ...] = ()
+    carried: bytes = b""
+    secrets: Mapping[Path, bytes] = field(default_factory=dict)
+    upgraded_from: str = ""
+    went_back: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,14 @@ class ServePlan:
         given: sockets that systemd has opened.
         identity: whom to become when all sockets are open; None: nobody else.
         notifier: to systemd.
+        state: the state folder, where `geodns upgrade` finds the server; None: it cannot be upgraded.
+        locks: descriptors of that folder's locks.
+        program: this one.
+        secrets: contents of files that only root could read, by path as settings have it.
+        handover: from the program before; None: a plain start.
+        check_way_back: returns why an earlier program cannot have its state back; empty: it can. Changes
+            nothing.
+        give_back: gives it back, once control has ended; returns likewise.
 
     """
 
@@ -110,3 +127,10 @@ class ServePlan:
     given: tuple[Given, ...] = ()
     identity: Identity | None = None
     notifier: Notifier = field(default_factory=lambda: Notifier({}))
+    state: Path | None = None
+    locks: tuple[int, ...] = ()
+    program: Program = field(default_factory=lambda: Program("", ""))
+    secrets: Mapping[Path, bytes] = field(default_factory=dict)
+    handover: Handover | None = None
+    check_way_back: Callable[[Program], str] = lambda _program: ""
+    give_back: Callable[[Program], str] = lambda _program: ""

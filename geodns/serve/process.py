@@ -15,10 +15,11 @@ from setproctitle import setproctitle
 
 from geodns import logs
 from geodns.serve.frames import Stream
+from geodns.serve.handover import OldWorker
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
 """Signals that the supervisor handles, and its children do not inherit."""
 
 MAX_BACKLOG = 256 << 20
@@ -55,6 +56,7 @@ class ProcessSlot:
         restarts: processes before this one.
         acked: number of the newest Table that a worker said it answers from.
         last: the end of the process before this one.
+        held: frames from it that control has still to get.
 
     """
 
@@ -74,6 +76,7 @@ class ProcessSlot:
         self.restarts = -1
         self.acked = 0
         self.last: Exit | None = None
+        self.held = bytearray()
         self._selector = selector
         self._backoff = backoff
         self._delay = backoff[0]
@@ -94,8 +97,22 @@ class ProcessSlot:
         self.acked = 0
         self._started = time.monotonic()
         self._doomed = False
-        self._selector.register(ours, selectors.EVENT_READ, self)
+        self.watch()
         return True
+
+    def adopt(self, worker: OldWorker) -> None:
+        """Take over a process that runs already; it is not read before `watch`."""
+        self.pid = worker.pid
+        self.stream = Stream(socket.socket(fileno=worker.stream), worker.unread)
+        self.restarts, self.acked = worker.restarts, worker.acked
+        self._started = time.monotonic()
+
+    def given(self) -> OldWorker | None:
+        """Return what another supervisor needs to adopt the process; None: there is none."""
+        if self.pid is None or self.stream is None:
+            return None
+        unread = bytes(self.held) + self.stream.unread
+        return OldWorker(self.name, self.pid, self.stream.socket.fileno(), unread, self.restarts, self.acked)
 
     def _fork(self, live: Callable[[socket.socket], int]) -> tuple[int, socket.socket]:
         ours, theirs = socket.socketpair()
@@ -120,8 +137,19 @@ class ProcessSlot:
         came = self.stream.fill()
         if self.stream.ended:
             # SIGCHLD tells of its death; until then there is nothing to wait for here.
-            self._selector.unregister(self.stream.socket)
+            self.unwatch()
         return came
+
+    def watch(self) -> None:
+        """Have the loop read what the process says, from here on."""
+        if self.stream is not None and not self.stream.ended:
+            self._selector.register(self.stream.socket, selectors.EVENT_READ, self)
+
+    def unwatch(self) -> None:
+        """Have the loop read no more."""
+        assert self.stream is not None
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(self.stream.socket)
 
     def put(self, frames: bytes) -> None:
         """Send frames, as far as anybody is there to read them."""
@@ -162,8 +190,7 @@ class ProcessSlot:
     def bury(self, end: Exit) -> None:
         """Let go of a process that has ended."""
         assert self.stream is not None
-        if not self.stream.ended:
-            self._selector.unregister(self.stream.socket)
+        self.unwatch()
         self.stream.close()
         self.stream = self.pid = None
         self.last = end
@@ -196,10 +223,11 @@ def fork(name: str, live: Callable[[], int]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    free = set(mask) - set(SIGNALS)
     try:
         pid = os.fork()
         if pid == 0:
-            _exit_after(name, live, mask)
+            _exit_after(name, live, free)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return pid
@@ -213,8 +241,8 @@ def _exit_after(name: str, live: Callable[[], int], mask: Iterable[int]) -> NoRe
         entitle(name)
         signal.set_wakeup_fd(-1)
         for number in SIGNALS:
-            # A terminal sends these two to all its processes; the supervisor passes on what they mean.
-            ignored = number in {signal.SIGINT, signal.SIGHUP}
+            # A terminal, or pkill, sends these to all processes; the supervisor passes on what they mean.
+            ignored = number in {signal.SIGINT, signal.SIGHUP, signal.SIGUSR2}
             signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         status = live()

@@ -33,6 +33,10 @@ for 300 s without a request and 1000 s in all (smtpd_policy_service_max_idle and
 neither in the middle of an SMTP session. It shall be the one who closes: what it finds closed costs it a try,
 and with try_limit=1 every answer until the session's end."""
 
+UNUSED = 10.0
+"""Seconds without a request after which a leaving worker lets go of a connection: the SMTP session in whose
+middle it was should have ended."""
+
 HALF = 10.0
 """Seconds that a request may take to arrive."""
 
@@ -95,6 +99,8 @@ class RoutesServer(ConnectionServer):
         taken: what is read into, for all of them.
 
     """
+
+    UNUSED = UNUSED
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from geodns.errors import StartError
+from geodns.serve.handover import RoutesDescriptor
 from geodns.serve.plan import RoutesListener
 from geodns.serve.privileges import Identity
 from geodns.serve.sockets import BACKLOG, bind, format_address
@@ -24,7 +25,7 @@ _PATIENCE = 1.0
 _NOBODY = {errno.ECONNREFUSED, errno.ENOENT}
 
 
-class _SocketFile(NamedTuple):
+class SocketFile(NamedTuple):
     """A UNIX socket's file, and which one it was: another server may have put its own there since."""
 
     path: Path
@@ -44,7 +45,7 @@ class RoutesSockets:
     def __init__(self) -> None:
         self.listening: list[socket.socket] = []
         self._places: list[str] = []
-        self._files: list[_SocketFile] = []
+        self._files: list[SocketFile] = []
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -61,6 +62,24 @@ class RoutesSockets:
             with contextlib.suppress(OSError):  # the folder may be root's, who is nobody here any more
                 if _is(file):
                     file.path.unlink()
+
+    def given(self) -> tuple[RoutesDescriptor, ...]:
+        """Return them as another program takes them over."""
+        files = {f"unix:{one.path}": one for one in self._files}
+        return tuple(
+            RoutesDescriptor(
+                one.fileno(), place, *((str(file.path), *file[1:]) if (file := files.get(place)) else ())
+            )
+            for one, place in zip(self.listening, self._places, strict=True)
+        )
+
+    def adopt(self, descriptors: Sequence[RoutesDescriptor]) -> None:
+        """Take over what another program has opened."""
+        for one in descriptors:
+            self.listening.append(socket.socket(fileno=one.descriptor))
+            self._places.append(one.place)
+            if one.path:
+                self._files.append(SocketFile(Path(one.path), one.device, one.inode))
 
     def close(self) -> None:
         for one in self.listening:
@@ -103,7 +122,7 @@ def open_routes(listeners: Sequence[RoutesListener], identity: Identity | None) 
         return sockets
 
 
-def _open_file(path: Path, mode: int, identity: Identity | None) -> tuple[socket.socket, _SocketFile]:
+def _open_file(path: Path, mode: int, identity: Identity | None) -> tuple[socket.socket, SocketFile]:
     """Make a UNIX socket under a name of its own, then move it to its place.
 
     So nobody meets one without its mode and owner, and what stands in its place is replaced at once, or not
@@ -131,7 +150,7 @@ def _open_file(path: Path, mode: int, identity: Identity | None) -> tuple[socket
         raise StartError(f"unix:{path}: {_trouble(path, error)}") from None
     finally:
         os.umask(umask)
-    return opened, _SocketFile(path, made.st_dev, made.st_ino)
+    return opened, SocketFile(path, made.st_dev, made.st_ino)
 
 
 def _require_free(path: Path) -> None:
@@ -172,6 +191,6 @@ def _trouble(path: Path, error: OSError) -> str:
             return f"cannot be opened: {error.strerror or error}"
 
 
-def _is(file: _SocketFile) -> bool:
+def _is(file: SocketFile) -> bool:
     found = file.path.lstat()
     return (found.st_dev, found.st_ino) == (file.device, file.inode)

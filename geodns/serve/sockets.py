@@ -24,8 +24,9 @@ HostPort = tuple[str, int]
 HTTP = "http"
 """``FileDescriptorName=`` of the socket for the HTTP side; all others are for DNS."""
 
-BUFFER = 1 << 20
-"""Bytes of queries that wait for a worker that is being restarted; the kernel may allow less."""
+BUFFER = 4 << 20
+"""Bytes of queries that wait for a worker that is being restarted, or has no core for a moment: some 10,000,
+a third of a second at 30,000 a second. The kernel may allow less (net.core.rmem_max)."""
 
 BACKLOG = 511
 """TCP connections that wait to be accepted."""

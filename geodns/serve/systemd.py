@@ -17,6 +17,7 @@ _FIRST = 3
 _PATIENCE = 0.5
 """Seconds that systemd may take for a message."""
 
+_NOTIFY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _LISTEN = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
@@ -65,12 +66,13 @@ class Notifier:
 
     Attributes:
         every: seconds between two calls of `alive`; None where no watchdog watches.
+        environ: the variables it was made from, for another program in this process.
 
     """
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
-        path = environ.pop("NOTIFY_SOCKET", "")
-        period, pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
+        self.environ = {name: environ.pop(name) for name in _NOTIFY if name in environ}
+        path, period, pid = (self.environ.get(name, "") for name in _NOTIFY)
         watched = bool(path) and _is_number(period) and int(period) > 0 and pid in {"", str(os.getpid())}
         self.every = int(period) / 1e6 / 2 if watched else None
         self._address = f"\0{path[1:]}" if path.startswith("@") else path

@@ -6,7 +6,7 @@ from dataclasses import replace
 from geodns.responder.route_table import RouteNews
 from geodns.responder.table import Table
 from geodns.responder.table_changes import ROUTE_STORES, TableDelta, TableReplica
-from geodns.serve.frames import framed, unpack_change
+from geodns.serve.frames import ControlLeaves, framed, unpack_from_control
 from geodns.serve.known_providers import KnownProviders
 
 
@@ -15,12 +15,14 @@ class TableRelay:
 
     Attributes:
         number: of the last whole Table; 0: none has come.
+        carried: counters that control has handed in, leaving for an upgrade; None: it has not.
         providers: told so far: a routes worker that is born while control is away goes on with them.
 
     """
 
     def __init__(self) -> None:
         self.number = 0
+        self.carried: bytes | None = None
         self.providers = KnownProviders()
         self._replica = TableReplica()
         self._dns: list[bytes] = []
@@ -28,7 +30,10 @@ class TableRelay:
 
     def take(self, payload: bytes) -> tuple[bytes, bytes]:
         """Take a frame of control's; return what of it DNS workers get, and what the routes worker gets."""
-        change = unpack_change(payload)
+        change = unpack_from_control(payload)
+        if isinstance(change, ControlLeaves):
+            self.carried = change.counters
+            return b"", b""
         frame = framed(payload)
         if isinstance(change, RouteNews):
             self.providers.take(change.providers, time.time())

@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 
 from geodns.responder.rate_limit import Cells
@@ -45,6 +46,10 @@ SEEN_AGAIN = 3600.0
 LAST_WORDS = 1.0
 """Seconds that an ending worker tries to hand in its counts."""
 
+LEAVE = signal.SIGUSR1
+"""Tells a worker that another one has taken its place: it answers its clients out, and may take its time.
+SIGTERM tells it that the server ends."""
+
 AGAIN = -1
 """A generation that no word shows: there is more to take."""
 
@@ -56,7 +61,7 @@ class TableFollower:
         name: of the worker.
         behind: whether part of a change, or of the stream, is still to be taken.
         word: generation word; when it has moved since `catch_up`, there is something to take.
-        ending: set by SIGTERM.
+        ending: set by SIGTERM and `LEAVE`.
         on_news: called with what control tells between two Tables.
 
     """
@@ -99,6 +104,7 @@ class TableFollower:
         self._replica = TableReplica(self.table)
         self._open = False
         self._outdated: list[Nodes] = []
+        self._going = False
         self._supervisor = supervisor
         self.tell(TableApplied(name, number))
 
@@ -144,7 +150,14 @@ class TableFollower:
         if number is not None:
             self._outdated += outdated(self.table, self._replica.table)
             self.table = self._replica.table
+            if self._going:
+                self.ask_to_go()
             self.tell(TableApplied(self.name, number))
+
+    def ask_to_go(self) -> None:
+        """Tell clients that ask how long a connection may be idle: no longer (RFC 7828 section 3.4)."""
+        self._going = True
+        self.table = replace(self.table, policy=replace(self.table.policy, idle=0.0))
 
     def pulse(self, now: float) -> float:
         """Do the periodic duties, between queries: end, or report counts.
@@ -205,12 +218,13 @@ class TableFollower:
 
 
 def work(follower: TableFollower, serve: Callable[[], None]) -> int:
-    """Serve until SIGTERM or the supervisor's end; `serve` raises SystemExit then, as `pulse` does."""
+    """Serve until SIGTERM, `LEAVE` or the supervisor's end; `serve` raises SystemExit then."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         follower.ending = True
 
-    signal.signal(signal.SIGTERM, end)
+    for number in (signal.SIGTERM, LEAVE):
+        signal.signal(number, end)
     gc.enable()
     gc.freeze()  # what was inherited is never garbage
     try:

@@ -3,7 +3,6 @@
 Every method may be called from any thread (one lock serves all); a database must not be carried over a fork.
 """
 
-import shutil
 import sqlite3
 import threading
 import time
@@ -14,7 +13,25 @@ from typing import Any, ClassVar, Literal, Self
 
 from geodns.errors import StoreError
 from geodns.storage.lock import make_state_directory, unusable
-from geodns.storage.replacing import companion, end_replacing, flush_directory, new_file, remove, set_aside
+from geodns.storage.replacing import (
+    before_format,
+    companion,
+    end_replacing,
+    flush_directory,
+    move_aside,
+    new_file,
+    remove,
+    set_aside,
+)
+from geodns.storage.salvage import connected, copied, format_of, readable
+from geodns.storage.sqlite_errors import (
+    ADVICE,
+    DamagedError,
+    DiskError,
+    NewerFormatError,
+    OlderFormatError,
+    trouble,
+)
 
 Flush = Literal["FULL", "NORMAL"]
 """FULL: on disk when the call returns. NORMAL: the file stays whole, but a power cut may lose the last."""
@@ -25,7 +42,8 @@ class Database:
 
     Attributes:
         FILE_NAME: in the state directory.
-        VERSION: of the format; a file of another one is set aside.
+        VERSION: of the format. The rows of an older one are taken over, and its file is kept beside the new
+            one; a newer one is left as it is.
         SCHEMA: makes the tables of an empty file.
         LATER: makes the tables that came later without a new version: an older program leaves them alone.
         TRIGGERS: what the file itself does with changes, also by an older program.
@@ -44,13 +62,24 @@ class Database:
     LOSS: ClassVar[str]
     TAKEN: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, path: Path, offline: StoreError | None = None) -> None:
-        """Open a file, or, where it cannot be used now, hold in memory what can be read of it."""
+    def __init__(
+        self, path: Path, offline: StoreError | None = None, *, touch: bool = True, keep: bool = False
+    ) -> None:
+        """Open a file, or, where it cannot be used now, hold in memory what can be read of it.
+
+        Args:
+            path: of the file.
+            offline: why it cannot be used.
+            touch: as for `readable`.
+            keep: whether everything stays in memory.
+
+        """
         self._path = path
         self._lock = threading.Lock()
+        self._keep = keep
         self.offline = offline
         try:
-            self._database = _connected(":memory:" if offline else path)
+            self._database = connected(":memory:" if offline else path)
         except sqlite3.Error as error:
             raise trouble(path, error) from error
         self._opened = None if offline else self._file()
@@ -59,7 +88,7 @@ class Database:
                 self._prepare()
             else:
                 self._database.executescript(";".join((self.SCHEMA, self.LATER, *self.TRIGGERS)))
-                self.take_from(path)
+                self.take_from(path, touch=touch)
                 self._read_through()
         except BaseException:
             self._database.close()
@@ -69,14 +98,17 @@ class Database:
     def open(cls, directory: Path, now: float, *, must: bool = True) -> tuple[Self, list[str]]:
         """Open the file in a directory, and return it with warnings for the operator.
 
-        Both are made when missing. A file that is damaged, or that another version wrote, is set aside under
-        a name with `now` in it, and an empty one takes its place, with what can be read of the other.
+        Both are made when missing. A file that is damaged is set aside under a name with `now` in it, and an
+        empty one takes its place, with what can be read of the other; one of an older format is kept under
+        the name of `before_format`. One of a newer format stays as it is: what can be read of it is held in
+        memory.
 
         Args:
             directory: where it lies.
             now: seconds since the epoch.
             must: whether a file that cannot be used is an error; False: memory takes its place, with what can
-                be read of it, until `reopen` can use it. A disk that is full or broken is never one.
+                be read of it, until `reopen` can use it. A disk that is full or broken is never one, nor is a
+                newer format.
 
         Raises:
             StoreError: it cannot be used; or not even be read, since another program has locked it.
@@ -91,10 +123,27 @@ class Database:
                 opened.close()
                 raise unusable(directory, error) from error
         except StoreError as error:
-            if not cls.TAKEN or (must and not isinstance(error, DiskError)):
+            if not cls.TAKEN or (must and not isinstance(error, DiskError | NewerFormatError)):
                 raise
-            opened, warnings = cls(path, error), []
+            opened, warnings = cls(path, error, touch=not isinstance(error, NewerFormatError)), []
         return opened, [*warnings, *opened.remarks()]
+
+    @classmethod
+    def copy_of(cls, directory: Path) -> Self:
+        """Hold the file's rows in memory for good, and leave the file as it is; none where there is none.
+
+        Raises:
+            StoreError: it cannot be read, or a newer geodns wrote it.
+
+        """
+        path = directory / cls.FILE_NAME
+        if path.exists():
+            found = format_of(path)
+            if found is None:
+                raise StoreError(f"{path} cannot be read: let this user read it and what stands beside it")
+            if found > cls.VERSION:
+                raise NewerFormatError(path, found, cls.VERSION)
+        return cls(path, StoreError(f"{path} is only read"), touch=False, keep=True)
 
     @classmethod
     def _opened_at(cls, path: Path, now: float) -> tuple[Self, list[str]]:
@@ -103,9 +152,9 @@ class Database:
         try:
             return cls(path), []
         except DamagedError as damage:
-            how = f"{path} {damage.how}"
+            how, older = f"{path} {damage.how}", isinstance(damage, OlderFormatError)
         try:
-            aside, taken = cls._replace(path, now)
+            aside, taken = cls._replace(path, now, older=older)
             opened = cls(path)
         except DiskError as error:
             if not cls.TAKEN:
@@ -113,20 +162,23 @@ class Database:
             return cls(path, error), [
                 f"{how}: it stays until the disk takes a new one; {cls.LOSS}, if not shown"
             ]
-        place = f"it was set aside as {aside.name}"
+        place = f"it was {'kept' if older else 'set aside'} as {aside.name}"
         does, where = "starts without it", ""
         if taken:
             does, where = f"took over what can be read of it ({taken} rows)", " where they are no more"
         return opened, [f"{how}: {place} and the server {does}; {cls.LOSS}{where}"]
 
     @classmethod
-    def _replace(cls, path: Path, now: float, rows: sqlite3.Connection | None = None) -> tuple[Path, int]:
+    def _replace(
+        cls, path: Path, now: float, rows: sqlite3.Connection | None = None, *, older: bool = False
+    ) -> tuple[Path, int]:
         """Set a file aside, once a new one with its rows is whole: who is killed meanwhile loses none.
 
         Args:
             path: of the file.
             now: seconds since the epoch.
             rows: that the new one takes over; None: what can be read of the file.
+            older: whether it has an older format; only the last one of these is kept.
 
         Returns:
             where the old one is, and how many rows were taken.
@@ -144,19 +196,19 @@ class Database:
             raise
         if companion(new, "-wal").exists():  # not all of it found room in the file itself
             remove(new)
-            raise DiskError(f"{path}: {_ADVICE[sqlite3.SQLITE_FULL]}")
-        aside = set_aside(path, now)
+            raise DiskError(f"{path}: {ADVICE[sqlite3.SQLITE_FULL]}")
+        aside = move_aside(path, before_format(path, cls.VERSION)) if older else set_aside(path, now)
         end_replacing(path)
         return aside, taken
 
-    def take_from(self, path: Path) -> int:
+    def take_from(self, path: Path, *, touch: bool = True) -> int:
         """Take over the rows of another file that can be read, of any version; return how many.
 
         Raises:
             StoreError: another program has locked the file.
 
         """
-        source = _readable(path) if self.TAKEN else None
+        source = readable(path, touch=touch) if self.TAKEN else None
         if source is None:
             return 0
         with closing(source):
@@ -166,7 +218,7 @@ class Database:
         try:
             self._database.execute("BEGIN IMMEDIATE")
             try:
-                taken = sum(_copied(source, self._database, table) for table in self.TAKEN)
+                taken = sum(copied(source, self._database, table) for table in self.TAKEN)
                 self._database.execute("COMMIT")
             finally:
                 if self._database.in_transaction:
@@ -186,7 +238,7 @@ class Database:
             self._reopen()
 
     def _reopen(self) -> None:
-        if self.offline is None:
+        if self.offline is None or self._keep:
             return
         make_state_directory(self._path.parent)
         try:
@@ -217,10 +269,11 @@ class Database:
             raise DamagedError(self._path, f"is damaged ({' '.join(damage[0][0].split())})")
         ((version,),) = self._read("PRAGMA user_version")
         empty = version == 0 and not self._read("SELECT 1 FROM sqlite_master")
-        if not empty and version != self.VERSION:
-            raise DamagedError(
-                self._path, f"has format {version}, and this version of geodns reads {self.VERSION}"
-            )
+        if version > self.VERSION:
+            raise NewerFormatError(self._path, version, self.VERSION)
+        if not empty and version < self.VERSION:
+            older = OlderFormatError(self._path, version, self.VERSION)
+            raise older if version else DamagedError(self._path, older.how)
         self._read("PRAGMA journal_mode = WAL")
         # Setting the version writes even when nothing changes, which finds out a read-only file.
         made = (*(self.SCHEMA.split(";") if empty else ()), *self.LATER.split(";"), *self.TRIGGERS)
@@ -270,7 +323,7 @@ class Database:
         """Keep all that the block does, or nothing."""
         with self._lock:
             self._reopen()
-            if self._file() != self._opened:
+            if self._file() != self._opened and not self._keep:
                 # SQLite would silently go on writing to a file without a name.
                 raise StoreError(f"{self._path} was removed or replaced while in use: start the server again")
             try:
@@ -286,123 +339,3 @@ class Database:
                 raise trouble(self._path, error) from error
             except UnicodeEncodeError as error:
                 raise StoreError(f"{self._path}: text that is no Unicode cannot be kept") from error
-
-
-class DiskError(StoreError):
-    """The disk is full or broken: nobody gave the wrong place."""
-
-
-class DamagedError(StoreError):
-    """The file is no database of ours, or is broken; `how` continues a sentence that begins with its name."""
-
-    def __init__(self, path: Path, how: str) -> None:
-        super().__init__(f"{path} {how}: start the server again, which sets the file aside")
-        self.how = how
-
-
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
-"""Primary result codes of a file that is not ours; ERROR means that a table or column is missing."""
-
-_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-_NEEDED = 64 << 10
-"""Bytes without which SQLite cannot even read."""
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-_LOCKED = "another program has locked it: end that program, or use another --state"
-_READ_ONLY = "it cannot be opened and written: make it and its directory writable for this user"
-_ADVICE = {
-    sqlite3.SQLITE_FULL: "the disk is full: free some space",
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_READONLY: _READ_ONLY,
-    sqlite3.SQLITE_PERM: _READ_ONLY,
-    sqlite3.SQLITE_CANTOPEN: _READ_ONLY,
-    sqlite3.SQLITE_IOERR: "the disk does not read or write: see the kernel's log",
-}
-
-
-def trouble(path: Path, error: sqlite3.Error) -> StoreError:
-    """Return SQLite's error in an operator's words (https://www.sqlite.org/rescode.html)."""
-    code = _code(error)
-    if code == sqlite3.SQLITE_IOERR and _is_full(path.parent):  # SQLite says only sometimes why
-        code = sqlite3.SQLITE_FULL
-    if code in _DAMAGE:
-        return DamagedError(path, f"is damaged ({error})")
-    kind = DiskError if code in _DISK else StoreError
-    return kind(f"{path}: {_ADVICE.get(code, str(error))}")
-
-
-def _is_full(directory: Path) -> bool:
-    try:
-        return shutil.disk_usage(directory).free < _NEEDED
-    except OSError:
-        return False
-
-
-def _code(error: sqlite3.Error) -> int:
-    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)) & 0xFF
-
-
-def _text(text: bytes) -> str:
-    """Return a cell's text; what is no UTF-8 is read too, and left to who uses it."""
-    return text.decode(errors="surrogateescape")
-
-
-def _connected(path: Path | str, *, uri: bool = False) -> sqlite3.Connection:
-    found = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False, uri=uri)
-    found.text_factory = _text
-    return found
-
-
-def _readable(path: Path) -> sqlite3.Connection | None:
-    """Open a file that is there to read it alone; None: it cannot be.
-
-    Raises:
-        StoreError: another program has locked it.
-
-    """
-    # EXCLUSIVE keeps the index of what is not in the main file yet in memory: its file may find no room.
-    for mode in ("NORMAL", "EXCLUSIVE"):
-        found = None
-        try:
-            found = _connected(f"{path.absolute().as_uri()}?mode=rw", uri=True)
-            found.execute(f"PRAGMA locking_mode = {mode}")
-            found.execute("SELECT 1 FROM sqlite_master").fetchall()
-        except sqlite3.Error as error:
-            if found is not None:
-                found.close()
-            if _code(error) in _BUSY:
-                raise trouble(path, error) from error
-        else:
-            return found
-    return None
-
-
-def _copied(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> int:
-    """Copy a table's rows that the target does not have, as far as both have columns; return how many."""
-    found: dict[tuple[Any, ...], None] = {}
-    known, keys = _columns(source, table), _columns(target, table)
-    columns = ", ".join(sorted(known.keys() & keys.keys()))
-    by = sorted((place, name) for name, place in keys.items() if place)
-    for order in ("ASC", "DESC") if columns else ():  # from both ends: what is damaged lies between
-        try:
-            ordered = ", ".join(f"{name} {order}" for _, name in by)
-            for row in source.execute(f"SELECT {columns} FROM {table} ORDER BY {ordered}"):  # noqa: S608 - ours
-                found.setdefault(row)
-        except sqlite3.Error:
-            continue
-        break
-    places = ", ".join("?" * (columns.count(",") + 1))
-    taken = 0
-    for row in found:
-        with suppress(sqlite3.IntegrityError, UnicodeEncodeError):
-            query = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})"  # noqa: S608 - likewise
-            taken += target.execute(query, row).rowcount
-    return taken
-
-
-def _columns(database: sqlite3.Connection, table: str) -> dict[str, int]:
-    """Return a table's columns with their places in its key; 0: it is not in the key."""
-    with suppress(sqlite3.Error):
-        return {row[1]: row[5] for row in database.execute(f"PRAGMA table_info({table})")}
-    return {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from geodns.storage import cells
 from geodns.storage.database import Database
+from geodns.storage.formats import FORMATS
 
 MAX_ID = 2**63 - 1
 MAX_ROWS = 100_000
@@ -84,7 +85,7 @@ class EventFile(Database):
     """The open file."""
 
     FILE_NAME = "events.db"
-    VERSION = 1
+    VERSION = FORMATS[FILE_NAME]
     SCHEMA = _SCHEMA
     LOSS = "what happened before is in the log"
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from geodns.storage import cells
 from geodns.storage.database import Database
+from geodns.storage.formats import FORMATS
 from geodns.storage.route_rows import (
     ROUTES_KEPT,
     RouteSums,
@@ -92,7 +93,7 @@ class HistoryFile(Database):
     """The open file."""
 
     FILE_NAME = "history.db"
-    VERSION = 1
+    VERSION = FORMATS[FILE_NAME]
     SCHEMA = _SCHEMA
     LATER = _LATER
     LOSS = "plots and reports begin anew"

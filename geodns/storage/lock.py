@@ -40,11 +40,11 @@ class StateLock:
     """
 
     def __init__(self, *descriptors: int) -> None:
-        self._descriptors = descriptors
+        self.descriptors = descriptors
 
     def close(self) -> None:
         """Give the lock up, as far as this process holds it."""
-        for one in self._descriptors:
+        for one in self.descriptors:
             os.close(one)
 
 

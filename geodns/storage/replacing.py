@@ -22,7 +22,14 @@ def set_aside(path: Path, now: float) -> Path:
     while aside.exists():
         number += 1
         aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
+    return move_aside(path, aside)
+
+
+def move_aside(path: Path, aside: Path) -> Path:
+    """Rename the file and its two companions, over others that have the name, and return the name."""
     try:
+        if aside.exists():
+            remove(aside)
         path.rename(aside)
         for name in _COMPANIONS:
             with suppress(FileNotFoundError):
@@ -30,6 +37,11 @@ def set_aside(path: Path, now: float) -> Path:
     except OSError as error:
         raise unusable(path.parent, error) from error
     return aside
+
+
+def before_format(path: Path, number: int) -> Path:
+    """Return the name of the file as it was before it got this format, for whoever goes back."""
+    return path.with_name(f"{path.name}.before-format-{number}")
 
 
 def new_file(path: Path) -> Path:

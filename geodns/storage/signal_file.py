@@ -18,6 +18,7 @@ from geodns.model.mail import MailKey
 from geodns.model.state import HostKey
 from geodns.storage import cells
 from geodns.storage.database import Database
+from geodns.storage.formats import FORMATS
 from geodns.storage.signal_rows import (
     Counts,
     Rejected,
@@ -95,7 +96,7 @@ class SignalFile(Database):
     """The open file."""
 
     FILE_NAME = "signals.db"
-    VERSION = 1
+    VERSION = FORMATS[FILE_NAME]
     SCHEMA = _SCHEMA
     LATER = _LATER
     LOSS = "counts of mail begin anew"

@@ -28,10 +28,11 @@ from geodns.model.state import (
 from geodns.model.warmup import WarmupStage
 from geodns.storage import state_rows
 from geodns.storage.database import Database
+from geodns.storage.formats import FORMATS
 from geodns.storage.state_rows import StoredOrder
 
 FILE_NAME = "geodns.db"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = FORMATS[FILE_NAME]
 
 _SCHEMA = """
 CREATE TABLE verdict (target TEXT PRIMARY KEY, state TEXT NOT NULL, failures INT NOT NULL,

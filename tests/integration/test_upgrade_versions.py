@@ -1,0 +1,66 @@
+"""Upgrades from this version to a copy of it that calls itself another."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import geodns
+from tests.integration.cluster import Server, serving
+from tests.integration.serving import Load
+from tests.integration.upgrading import write_program
+
+ZONE = """
+ns: {ns1: 127.0.0.1}
+hosts: {mta1: 192.0.2.11}
+records: {n: {A: 192.0.2.1}}
+"""
+NAME = "lab.example"
+
+
+def copy(folder: Path, version: str, broken: str = "") -> str:
+    """Install this version under another name; return its program."""
+    package = folder / "geodns"
+    shutil.copytree(Path(geodns.__file__).parent, package)
+    (package / "__init__.py").write_text(f'"""geodns."""\n\n__version__ = "{version}"\n')
+    if broken:
+        daemon = package / "daemon.py"
+        text = daemon.read_text()
+        begins = "    gc.set_threshold(50_000, 20, 10)\n"
+        assert begins in text
+        daemon.write_text(text.replace(begins, begins + broken))
+    (folder / "bin").mkdir()
+    return write_program(
+        folder / "bin",
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(folder)!r})\n"
+        "from geodns.cli.main import main\nmain()\n",
+    )
+
+
+def version(server: Server) -> str:
+    found: str = server.status()["version"]
+    return found
+
+
+def test_another_version_takes_over_and_a_broken_one_does_not(tmp_path: Path) -> None:
+    good = copy(tmp_path / "good", "9.0")
+    broken = copy(tmp_path / "broken", "9.1", "    if context.upgraded_from: raise SystemExit(3)\n")
+    with (
+        serving(tmp_path, {NAME: ZONE}, workers=2, fresh=True) as server,
+        Load(server.listen[0], pause=0.002) as load,
+    ):
+        assert load.wait_for_more()
+        state = ("--state", str(tmp_path / "state"))
+        asked = server.metric("geodns_queries_total", transport="udp")
+        done = server.command("upgrade", *state, "--program", good, timeout=100)
+        assert done.returncode == 0, done.stderr
+        assert version(server) == "9.0"
+        assert server.metric("geodns_queries_total", transport="udp") >= asked
+        failed = server.command("upgrade", *state, "--program", broken, timeout=100)
+        assert failed.returncode == 1
+        assert "ended with status 3" in failed.stderr + failed.stdout
+        assert version(server) == "9.0"
+        back = server.command("upgrade", *state, "--back", timeout=100)
+        assert back.returncode == 0, back.stderr
+        assert version(server) == geodns.__version__
+        assert load.wait_for_more()
+    assert load.lost == 0
