@@ -1,4 +1,4 @@
-"""The Containerfile builds from what is in the checkout, and its parts fit together.
+"""The Containerfile builds from what is in the checkout, and its parts and docs/container.md fit together.
 
 No engine runs here; what its lines do is tried as far as it goes without one.
 """
@@ -16,7 +16,7 @@ from threading import Thread
 
 import pytest
 
-from geodns.config.settings import load_settings
+from geodns.config.settings import ENVIRONMENT, load_settings
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "deploy" / "Containerfile"
@@ -79,6 +79,7 @@ def test_its_settings_are_settings() -> None:
 def test_its_user_is_not_root_and_owns_the_state() -> None:
     assert of("USER") == [f"{USER}:{USER}"]
     assert f"chown {USER}:{USER} /state" in of("RUN")[1]
+    assert f"geodns:x:{USER}:{USER}:" in of("RUN")[1]
 
 
 def test_it_runs_a_command_that_there_is() -> None:
@@ -128,3 +129,60 @@ def _check(command: list[str], http: str, port: int) -> bool:
     assert f":{http}/readyz" in command[-1]
     words = [sys.executable, "-S", *command[1:-1], command[-1].replace(f":{http}/", f":{port}/")]
     return subprocess.run(words, capture_output=True, timeout=30, check=False).returncode == 0
+
+
+# --- docs/container.md -----------------------------------------------------------------------------------
+
+
+def shown() -> list[list[str]]:
+    """Return the words of each command for an engine that the page shows."""
+    found = re.findall(r"^(?:podman|docker) .+", (ROOT / "docs/container.md").read_text(), re.MULTILINE)
+    return [shlex.split(line) for line in found]
+
+
+def parsed(words: list[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the options of ``podman run``, and the image and what follows it."""
+    options: dict[str, list[str]] = {}
+    rest = words[2:]
+    while rest[0].startswith("-"):
+        name = rest.pop(0)
+        options.setdefault(name, [])
+        if name not in {"--rm", "-d", "--read-only"}:
+            options[name].append(rest.pop(0))
+    return options, rest
+
+
+def test_the_page_builds_the_image() -> None:
+    builds = [words for words in shown() if words[1] == "build"]
+    assert {words[0] for words in builds} == {"podman", "docker"}
+    for words in builds:
+        assert words[2:] == ["-f", str(FILE.relative_to(ROOT)), "-t", "geodns", "."]
+
+
+def test_the_page_runs_the_image_as_it_is_made() -> None:
+    runs = [parsed(words) for words in shown() if words[1] == "run"]
+    assert len(runs) == 3
+    for options, rest in runs:
+        assert rest[0] == "geodns"
+        targets = {volume.split(":")[1] for volume in options["-v"]}
+        assert targets <= {"/zones", "/state"}
+        published = {port.rpartition(":")[2] for port in options.get("-p", [])}
+        assert published <= set(of("EXPOSE")[0].split())
+        given = dict(word.split("=", 1) for word in options.get("-e", []))
+        settings = load_settings(None, {}, variables() | given)
+        assert settings.user in {None, "geodns"}
+        if "-d" in options:
+            assert "--read-only" in options
+            assert options["--cap-drop"] == ["ALL"]
+            assert targets == {"/zones", "/state"}
+        if "--user" in options:
+            assert settings.user is not None, "it must not stay root"
+
+
+def test_what_the_page_says_of_names_and_numbers_is_so() -> None:
+    text = (ROOT / "docs/container.md").read_text()
+    named = {"NAME" if words[1] == "run" else words[2] for words in shown() if words[1] in {"exec", "stop"}}
+    assert named == {"ns1"}
+    assert f"user {USER}" in text
+    assert all(f"`{name}`" in text for name in variables() if name.startswith("GEODNS_"))
+    assert set(re.findall(r"`?(GEODNS_[A-Z_]+)", text)) <= set(ENVIRONMENT)

@@ -159,6 +159,63 @@ def test_it_goes_on_answering_till_no_query_is_sent_there() -> None:
     }
 
 
+# --- docs/kubernetes.md ----------------------------------------------------------------------------------
+
+PAGE = (FOLDER.parents[1] / "docs" / "kubernetes.md").read_text()
+
+
+def merged(base: Any, patch: Any) -> Any:
+    """Put a patch over an object as kustomize does: lists of things with names by these, null takes away."""
+    if isinstance(base, dict) and isinstance(patch, dict):
+        found = {key: merged(base.get(key), value) for key, value in patch.items() if value is not None}
+        return {key: value for key, value in base.items() if key not in patch} | found
+    if isinstance(base, list) and isinstance(patch, list) and all("name" in one for one in base):
+        new = {one["name"]: one for one in patch}
+        old = {one["name"]: one for one in base}
+        return [merged(one, new.get(name, {})) for name, one in old.items()] + [
+            one for name, one in new.items() if name not in old
+        ]
+    return patch
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_patches_of_the_page_fit(version: str) -> None:
+    patches = re.findall(r"^```kubernetes\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    assert patches
+    for text in patches:
+        patch = yaml.safe_load(text)
+        object_ = merged(named(patch["kind"], patch["metadata"]["name"]), patch)
+        kubernetes_validate.validate(object_, version, strict=True)
+        (container,) = object_["spec"]["template"]["spec"]["containers"]
+        given = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+        settings = load_settings(None, {}, variables() | given)
+        assert settings.user == "geodns", "it must not stay root"
+        assert settings.http.port == PORTS["http"]["containerPort"], "the probes ask there"
+        assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_the_commands_of_the_page_name_what_there_is() -> None:
+    lines = re.findall(r"^kubectl .+", PAGE, re.MULTILINE)
+    assert "kubectl apply -k deploy/kubernetes" in lines
+    others = [line for line in lines if not line.startswith("kubectl apply")]
+    assert [line for line in others if not line.startswith("kubectl -n geodns ")] == []
+    for kind, name in re.findall(r"(\w+)/(\w+)", "\n".join(others)):
+        assert named(kind.capitalize(), name)
+    (created,) = [line for line in others if "create secret generic" in line]
+    given = set(re.findall(r"--from-literal=(\w+)=", created))
+    asked = {
+        one["valueFrom"]["secretKeyRef"]["key"]
+        for one in CONTAINER["env"]
+        if "secretKeyRef" in one.get("valueFrom", {})
+    }
+    assert given == asked | {"shared"}
+    assert "geodns-secrets" in created
+    assert [
+        name for name in re.findall(r"^\| `(\w+\.yaml)`", PAGE, re.MULTILINE) if not (FOLDER / name).exists()
+    ] == []
+
+
 # --- how edits arrive ------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -117,7 +118,7 @@ def run_two(
 
     """
     store = folder / "shared.sock"
-    with ExitStack() as every, SharedStore(program, store) as shared:
+    with SharedStore(program, store) as shared, ExitStack() as every:
         running = []
         for server in servers:
             settings = folder / f"{server.node}.yaml"
@@ -165,7 +166,7 @@ class SharedStore:
         return self._process.pid
 
     def _start(self) -> None:
-        self._process = self._running.enter_context(process(*self._command))
+        self._process = self._running.enter_context(process(*self._command, stdout=subprocess.DEVNULL))
 
     def look(self, now: float) -> None:
         """Start it again where it has been away for long enough."""

@@ -178,7 +178,7 @@ class _Supervisor:
             for slot in self._slots:
                 self._reap(slot, os.WNOHANG)
         if signal.SIGHUP in numbers:
-            self._control.signal(signal.SIGHUP)
+            self._reload()
         if {signal.SIGTERM, signal.SIGINT} & numbers and self._stop_by is None:
             self._stop_by = time.monotonic() + GRACE
             self._plan.notifier.stopping()
@@ -187,6 +187,14 @@ class _Supervisor:
             self._routes_sockets.close()
             for slot in self._slots:
                 slot.signal(signal.SIGTERM)
+
+    def _reload(self) -> None:
+        """Have control read the zones again; answers go on, so to systemd this is done at once."""
+        if self._ready:
+            self._plan.notifier.reloading()
+        self._control.signal(signal.SIGHUP)
+        if self._ready:
+            self._plan.notifier.ready()
 
     # --- what the processes say -------------------------------------------------------------------------
 
