@@ -11,10 +11,13 @@ unexport PYTHONDONTWRITEBYTECODE
 # They wait more than they compute; tests/conftest.py says in what order.
 PYTEST := $(BIN)/pytest --numprocesses 4
 
-.PHONY: run test quick nightly check reference bench fuzz clean
+.PHONY: run run-two test quick nightly check reference bench fuzz clean
 
 run: $(READY)            ## three mail servers on loopback and a name server that balances them
 	$(BIN)/geodns demo $(OPTIONS)
+
+run-two: $(READY)        ## the same with two name servers that judge together through a Redis or Valkey
+	$(BIN)/geodns demo --two $(OPTIONS)
 
 test: $(READY)           ## every test
 	$(PYTEST)

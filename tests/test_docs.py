@@ -26,6 +26,7 @@ MOST_LINES = 150
 """Of the README: who meets geodns reads all of it; everything else has a page in docs/."""
 
 EXIM = shutil.which("exim4") or shutil.which("exim")
+IN_A_CONTAINER = r"^(?:podman|docker|kubectl) .*(?: exec \S+|/zones:ro|--) geodns (.+)"
 LANGUAGE = re.compile(r"^```(\S*)\n.*?^```", re.DOTALL | re.MULTILINE)
 
 
@@ -48,6 +49,7 @@ def commands() -> list[str]:
     """Every geodns command in the documents' shell blocks and sentences, without the path to it."""
     lines = [line for _, text in blocks("sh") for line in text.splitlines()]
     shown = [line.partition("geodns ")[2] for line in lines if re.match(r"(\.venv/bin/)?geodns ", line)]
+    shown += re.findall(IN_A_CONTAINER, "\n".join(lines), re.MULTILINE)
     said = [one for document in DOCUMENTS for one in re.findall(r"`geodns ([^`]+)`", document.read_text())]
     return list(dict.fromkeys(shown + said))
 
@@ -127,9 +129,9 @@ def test_pages_made_from_the_tables_of_keys_are_up_to_date(path: Path) -> None:
 
 def test_every_target_of_make_and_every_module_exists() -> None:
     text = "\n".join(document.read_text() for document in DOCUMENTS)
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:^|`|=\d+ )make (\w+)", text, re.MULTILINE))
-    assert {"run", "test", "check"} <= named <= targets
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`|=\d+ )make ([\w-]+)", text, re.MULTILINE))
+    assert {"run", "run-two", "test", "check"} <= named <= targets
     modules = re.findall(r"python -m ((?!venv)[\w.]+)", text)
     assert [name for name in modules if importlib.util.find_spec(name) is None] == []
     assert [path for path in re.findall(r"pytest (tests/\S+\.py)", text) if not (ROOT / path).is_file()] == []
@@ -156,7 +158,18 @@ def test_the_architecture_names_files_that_there_are() -> None:
 
 def test_every_block_is_of_a_language_that_is_checked() -> None:
     found = {language for document in DOCUMENTS for language in LANGUAGE.findall(document.read_text())}
-    assert found <= {"sh", "yaml", "toml", "text", "unbound", "main.cf", "postfix", "exim", "ansible"}
+    assert found <= {
+        "sh",
+        "yaml",
+        "toml",
+        "text",
+        "unbound",
+        "main.cf",
+        "postfix",
+        "exim",
+        "ansible",
+        "kubernetes",
+    }
 
 
 @pytest.mark.skipif(

@@ -192,7 +192,7 @@ class _Supervisor:
             for slot in self._processes.all:
                 self._processes.reap(slot, os.WNOHANG)
         if signal.SIGHUP in numbers:
-            self._processes.control.signal(signal.SIGHUP)
+            self._reload()
         if signal.SIGUSR2 in numbers and self._stop_by is None:
             self._upgrades.ask(UpgradeRequest(), None)
         if {signal.SIGTERM, signal.SIGINT} & numbers and self._stop_by is None:
@@ -205,6 +205,14 @@ class _Supervisor:
             self._resources.routes.close()
             for slot in self._processes.all:
                 slot.signal(signal.SIGTERM)
+
+    def _reload(self) -> None:
+        """Have control read the zones again; answers go on, so to systemd this is done at once."""
+        if self._ready:
+            self._plan.notifier.reloading()
+        self._processes.control.signal(signal.SIGHUP)
+        if self._ready:
+            self._plan.notifier.ready()
 
     # --- upgrades ---------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ libsystemd, which then has to be there to build them, or are no longer kept.
 
 import os
 import socket
+import time
 from collections.abc import MutableMapping
 from typing import NamedTuple
 
@@ -79,6 +80,10 @@ class Notifier:
 
     def ready(self) -> None:
         self._send("READY=1")
+
+    def reloading(self) -> None:
+        """Say that a reload has begun, when by the clock that systemd compares with; `ready` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
         self._send("STOPPING=1")

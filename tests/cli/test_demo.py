@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from geodns.cli import main
-from geodns.cli.demo import loopback_hosts, what_to_try
+from geodns.cli.demo import what_to_try
 from geodns.cli.demo_mailhost import MailServer
+from geodns.cli.demo_processes import loopback_hosts
 from geodns.errors import StartError, UsageError, ZoneError
 
 pytest.importorskip("aiosmtpd", reason="the demo's mail servers need it: pip install 'geodns[demo]'")
@@ -102,3 +103,27 @@ def test_its_mail_server_takes_mail_and_stops_and_starts(
     asyncio.run(run())
     said = capsys.readouterr().out.splitlines()
     assert said == [f"mta1.out.example.com: {word}" for word in ("stopped", "started", "stopped")]
+
+
+def test_its_mail_server_refuses_the_second_name_server_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = MailServer("mta1.out.example.com", "127.0.0.1", port)
+
+    def greeted(name: str) -> tuple[int, int]:
+        with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+            return client.ehlo(name)[0], client.helo(name)[0]
+
+    async def run() -> None:
+        await server.open()
+        names = "ns1.geodns.example", "ns2.geodns.example"
+        found = []
+        for _ in range(3):
+            found.append([await asyncio.to_thread(greeted, name) for name in names])
+            server.toggle_refusing()
+        assert found == [[(250, 250)] * 2, [(250, 250), (554, 554)], [(250, 250)] * 2]
+        await server.toggle()
+
+    asyncio.run(run())
+    said = capsys.readouterr().out.splitlines()[:2]
+    assert said == ["mta1.out.example.com: refuses ns2", "mta1.out.example.com: takes ns2 again"]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.cluster import geodns, zone_text
 from tests.integration.mailhosts import mail_hosts, wait_until
+from tests.integration.redises import needs_redis
 from tests.integration.terminal import ROOT, on_terminal
 
 ZONE = "out.example.com"
@@ -69,10 +70,72 @@ def test_demo(tmp_path: Path, ending: int) -> None:
         assert "Traceback" not in screen.text()
 
 
+@needs_redis
+def test_two_servers(tmp_path: Path) -> None:
+    """Each line that is printed does what stands above it, and Ctrl-C leaves nobody."""
+    zones = tmp_path / "zones"
+    demo_zone(zones)
+    command = [sys.executable, "-m", "geodns", "demo", "--two", "--zones", str(zones)]
+    command += ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+    with on_terminal(command) as screen:
+        wait_until(lambda: "without it" in screen.text(), 60, "both servers are up")
+        text = screen.text().replace("\r", "")
+        (
+            both,
+            shared,
+            drain,
+            status,
+            undrain,
+            blind,
+            _,
+            see,
+            kill,
+            shared_still,
+            drain_still,
+            undrain_still,
+        ) = [line.strip() for line in text.splitlines() if line.startswith("  ")]
+        assert len(shell(both).split()) >= 2
+        wait_until(lambda: done(shared).stdout.count("hears 2 of 2") == 2, 30, "they hear each other")
+
+        assert "dealt no more" in shell(drain)
+        assert "drained" in done(status).stdout
+        assert "192.0.2.3" not in {line for _ in range(5) for line in shell(both).split()}
+        shell(undrain)
+
+        blinding, _, explain = blind.split("; ")
+        shell(blinding)
+        wait_until(lambda: "ns1 says up, ns2 down: it stays up" in shell(explain), 30, "ns2 is outvoted")
+        wait_until(
+            lambda: (
+                {line for _ in range(5) for line in shell(both).split()}
+                == {f"192.0.2.{number}" for number in (1, 2, 3)}
+            ),
+            what="all are dealt",
+        )
+        shell(see)
+
+        assert len(shell(kill).split()) >= 2
+        wait_until(lambda: done(shared_still).stdout.count("not connected") == 2, 30, "Redis is missed")
+        assert "dealt no more" in shell(drain_still)
+        assert "dealt by main" in shell(undrain_still)
+        wait_until(lambda: "is gone; it comes back" in screen.text(), what="it is told")
+
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.process.wait(60) == 0, screen.text()
+        wait_until(lambda: not processes_with(str(zones)), what="nobody is left")
+        assert "Traceback" not in screen.text()
+
+
+def done(line: str) -> "subprocess.CompletedProcess[str]":
+    """Run a line in a shell, as a reader would, whatever its status is."""
+    return subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+
+
 def shell(line: str) -> str:
     """Run a line in a shell, as a reader would, and return what it prints."""
-    done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
-    return done.stdout
+    ended = done(line)
+    ended.check_returncode()
+    return ended.stdout
 
 
 def test_demo_on_taken_ports_is_one_line(tmp_path: Path) -> None:

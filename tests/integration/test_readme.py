@@ -60,8 +60,9 @@ APART = (
     "git -C /etc/geodns",
 )
 """Blocks that have a test of their own below, by how they begin."""
-NOT_RUN = ("make check", "install -m")
-"""For a whole checkout, or a machine of one's own; `test_docs` looks at what they name."""
+NOT_RUN = ("make check", "install -m", "podman", "kubectl")
+"""For a checkout, a machine or a cluster of one's own: `test_docs`, `test_container` and `test_kubernetes`
+look at what they name, and `test_demo` runs `make run-two`."""
 NOBODY_THERE = "dig mta.internal.example A"
 """The only line that is not run beside its neighbours: it would ask this machine's resolver."""
 

@@ -1,5 +1,6 @@
 """Under systemd: sockets that it has opened, notices that it waits for, the unit files that are shipped."""
 
+import configparser
 import contextlib
 import os
 import re
@@ -105,6 +106,31 @@ def test_it_says_when_it_answers_and_when_it_ends(tmp_path: Path, manager: Manag
         assert server.stop() == 0
         manager.wait_for(b"STOPPING=1")
         assert manager.heard == [b"READY=1", b"STOPPING=1"]
+
+
+def test_it_says_when_it_reloads(tmp_path: Path, manager: Manager) -> None:
+    """As ``Type=notify-reload`` wants it: with a moment after the signal, and READY behind it."""
+    with starting(
+        tmp_path, {ZONE: GOOD}, env={"NOTIFY_SOCKET": str(tmp_path / "notify")}, fresh=True
+    ) as server:
+        manager.wait_for(b"READY=1")
+        before = time.monotonic()
+        server.send(signal.SIGHUP)
+        manager.wait_for(b"READY=1", 2)
+        first, reloading, ready = manager.heard
+        assert first == ready == b"READY=1"
+        said, moment = reloading.split(b"\n")
+        assert said == b"RELOADING=1"
+        assert before <= int(moment.removeprefix(b"MONOTONIC_USEC=")) / 1e6 <= time.monotonic()
+
+
+def test_the_drop_in_is_what_systemd_253_knows() -> None:
+    drop_in = configparser.ConfigParser(delimiters="=")
+    drop_in.optionxform = str  # type: ignore[assignment,method-assign]
+    drop_in.read(DEPLOY / "notify-reload.conf")
+    assert {name: dict(part) for name, part in drop_in.items() if part} == {
+        "Service": {"Type": "notify-reload", "ReloadSignal": "SIGHUP", "ExecReload": ""}
+    }
 
 
 def test_the_watchdog_hears_from_it(tmp_path: Path, manager: Manager) -> None:
