@@ -10,17 +10,20 @@ import gc
 import logging
 import signal
 import time
+from functools import partial
 from typing import Any
 
 from geodns import logs
 from geodns.api.access import exposed
 from geodns.api.app import make_app
+from geodns.api.order_gate import GATE, OrderGate
 from geodns.api.site import Site
 from geodns.config.server_keys import Listen
 from geodns.config.settings import Settings
 from geodns.control.alert_service import Alerts
 from geodns.control.answer_policy_service import AnswerPolicyService
 from geodns.control.cluster import Cluster
+from geodns.control.counter_sums import dump
 from geodns.control.experiment_service import ExperimentService
 from geodns.control.gauges import Gauges
 from geodns.control.geoip_service import GeoipService
@@ -37,6 +40,7 @@ from geodns.control.route_count_service import RouteCountService
 from geodns.control.services import Services
 from geodns.control.signal_service import SignalService
 from geodns.control.tasks import Tasks
+from geodns.control.upgrade_service import UpgradeService
 from geodns.control.verdict_service import VerdictService
 from geodns.control.view_service import ViewService
 from geodns.control.wall_clock import WallClock
@@ -45,7 +49,7 @@ from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
 from geodns.errors import StartError, StoreError, ZoneError
-from geodns.serve.frames import ROUTES
+from geodns.serve.frames import ROUTES, UpgradeBegins, UpgradeEnded
 from geodns.serve.plan import ControlContext
 from geodns.signals.mail_exchanges import MxResolver
 from geodns.signals.replies import Replies
@@ -61,6 +65,8 @@ FIRST_ROUND = 5.0
 """Seconds that the first answer waits for the first verdicts."""
 HTTP_END = 1.0
 """Seconds that a slow HTTP client may hold up the end, before the last changes are saved."""
+ORDERS_END = 5.0
+"""Seconds that orders under way may hold up an upgrade."""
 POLL_EVERY = 0.2
 SAVE_EVERY = 10.0
 CLOCK = "clock"
@@ -97,8 +103,10 @@ def build(
     again = bool(context.number)
     events = EventLog(settings.state)
     metrics = Metrics()
+    metrics.registry.carry(context.carried)
     persistence = Persistence(store, warnings)
     clock = WallClock(persistence.note(CLOCK))
+    upgrades = UpgradeService(context, persistence, events, metrics, time.time)
     cluster = Cluster({}, *persistence.restored())
     workers = WorkerService(context, cluster, events, metrics)
     policy = AnswerPolicyService(settings, cluster, workers, persistence, events, metrics, again=again)
@@ -154,7 +162,20 @@ def build(
     last = (peers, *(() if shared is None else (shared,)), verdicts)
     alerts = Alerts(
         events,
-        (persistence, clock, history, orders, policy, loads, routes, *judges, zones, watchdog, *last),
+        (
+            persistence,
+            clock,
+            upgrades,
+            history,
+            orders,
+            policy,
+            loads,
+            routes,
+            *judges,
+            zones,
+            watchdog,
+            *last,
+        ),
     )
     services = Services(
         settings.node,
@@ -164,6 +185,7 @@ def build(
         metrics,
         persistence,
         clock,
+        upgrades,
         cluster,
         workers,
         policy,
@@ -202,6 +224,8 @@ class Daemon:
         self._warnings = warnings
         self._stop = asyncio.Event()
         self._tasks = Tasks(self._stop)
+        self._leaving = False
+        """Whether another version takes over from this process."""
         self.services = build(settings, context, store, warnings, self._tasks)
 
     async def run(self) -> int:
@@ -227,10 +251,14 @@ class Daemon:
         services, settings = self.services, self._settings
         tokens = settings.token + settings.read_token + settings.signals_token
         app = make_app(services, tokens)
+        services.workers.on_upgrade = partial(self._on_upgrade, app[GATE])
         site = Site(app, self._context.http, settings.http_tls, end=HTTP_END)
         begun = ended = None
+        # Clients wait that long for one who knows all that the process before knew.
+        takes_over = bool(self._context.upgraded_from or self._context.went_back)
         try:
-            await site.start()
+            if not takes_over:
+                await site.start()
             for line in exposed(settings.http.host, tokens, encrypted=bool(settings.http_tls)):
                 log.warning("%s", line)
             await services.workers.start()
@@ -239,23 +267,46 @@ class Daemon:
             await asyncio.wait({begun, ended}, return_when=asyncio.FIRST_COMPLETED)
             if begun.done():
                 begun.result()
+                if takes_over:
+                    await site.start()
                 await ended
         finally:
-            services.events.tell("server", "the server stops", level=logging.INFO)
+            ends = "the control process ends for an upgrade" if self._leaving else "the server stops"
+            services.events.tell("server", ends, level=logging.INFO)
             services.events.end()
-            await site.close()
+            await site.close(gently=self._leaving)
             await _cancelled(begun, ended)
             await self._close()
         return 0
+
+    def _on_upgrade(self, gate: OrderGate, told: UpgradeBegins | UpgradeEnded) -> None:
+        if isinstance(told, UpgradeEnded):
+            self.services.upgrades.ended(told)
+        elif not self._leaving:
+            self._leaving = True
+            self._tasks.spawn(self._leave(gate))
+
+    async def _leave(self, gate: OrderGate) -> None:
+        """End once the orders under way have."""
+        await gate.close(ORDERS_END)
+        self._end()
+
+    async def _hand_over(self) -> None:
+        """Hand in what was counted, after everything else is on disk."""
+        with contextlib.suppress(ConnectionError):
+            await self.services.workers.leave(dump(self.services.metrics.registry))
 
     async def _close(self) -> None:
         """End the services, those made last first; a failure of one keeps no other from saving."""
         services = self.services
         async with contextlib.AsyncExitStack() as ends:
             ends.push_async_callback(services.workers.close)
+            if self._leaving:
+                ends.push_async_callback(self._hand_over)
             ends.push_async_callback(services.history.close)
             ends.push_async_callback(services.routes.close)  # into the history's file
-            ends.push_async_callback(services.workers.ended, ROUTES)  # what it answered last is counted
+            if not self._leaving:
+                ends.push_async_callback(services.workers.ended, ROUTES)  # what it answered last is counted
             ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted

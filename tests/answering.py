@@ -16,6 +16,7 @@ class Answering:
         gives: by method and path: a status and a body (bytes as they are, all else as JSON). Where a path
             has several, each is given once, the last one from then on.
         asked: method, path with query, headers and body of every request.
+        headers: of every answer, beside those that it needs.
 
     """
 
@@ -23,6 +24,7 @@ class Answering:
         self.gives: dict[str, list[tuple[int, Any]]] = {}
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         self.url = ""
+        self.headers: dict[str, str] = {}
 
     def give(self, what: str, *answers: Any, status: int = 200) -> None:
         self.gives[what] = [(status, answer) for answer in answers]
@@ -46,6 +48,8 @@ def answering() -> Iterator[Answering]:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
+            for name, value in fake.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 

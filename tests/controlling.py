@@ -23,18 +23,22 @@ from geodns.health.monitor import Monitor
 from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.model.checks import Target
 from geodns.responder.table import EMPTY, Table
-from geodns.responder.table_changes import TableReplica, unpack
+from geodns.responder.table_changes import TableDelta, TableReplica
 from geodns.responder.worker_state import Counts
 from geodns.serve.control_link import ControlLink
 from geodns.serve.frames import (
     LENGTH,
+    ControlLeaves,
     CountsReport,
     Message,
     TableApplied,
+    UpgradeBegins,
+    UpgradeEnded,
     WorkerExited,
     WorkerStarted,
     frame_length,
     pack_message,
+    unpack_from_control,
 )
 from geodns.serve.plan import ControlContext
 from geodns.storage.state_file import StateFile
@@ -65,6 +69,7 @@ class Supervisor:
         table: the last whole Table.
         numbers: of the Tables that came.
         mute: workers that say nothing.
+        carried: counters that control has handed in for an upgrade; None: it has not.
 
     """
 
@@ -74,10 +79,11 @@ class Supervisor:
         self.table: Table = EMPTY
         self.numbers: list[int] = []
         self.mute: set[str] = set()
+        self.carried: bytes | None = None
         self._end = end
         self._writer: asyncio.StreamWriter | None = None
 
-    def say(self, message: Message) -> None:
+    def say(self, message: Message | UpgradeBegins | UpgradeEnded) -> None:
         assert self._writer is not None
         self._writer.write(pack_message(message))
 
@@ -87,7 +93,12 @@ class Supervisor:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 payload = await reader.readexactly(frame_length(await reader.readexactly(LENGTH)))
-                number = draft.take(unpack(payload))
+                change = unpack_from_control(payload)
+                if isinstance(change, ControlLeaves):
+                    self.carried = change.counters
+                    continue
+                assert isinstance(change, TableDelta)
+                number = draft.take(change)
                 if number is not None:
                     self.table = draft.table
                     if not self.numbers:
@@ -134,6 +145,8 @@ class Control:
         self.token: str | None = None
         self.workers = Supervisor.WORKERS
         self.number = 0
+        self.carried = b""
+        """Counters of the control process before."""
         self.finds: dict[str, ProbeResult] = {}
         """What a probe finds at an address; OK where nothing is said."""
         self.ehlo: dict[str, float] = {}
@@ -171,7 +184,9 @@ class Control:
     async def _running(self) -> AsyncIterator["Running"]:
         ours, theirs = socket.socketpair()
         http = socket.create_server(("127.0.0.1", 0))
-        seat = ControlContext(ours, http, (("127.0.0.1", 5300),), self.workers, self.number)
+        seat = ControlContext(
+            ours, http, (("127.0.0.1", 5300),), self.workers, self.number, carried=self.carried
+        )
         token = () if self.token is None else (token_of(self.token, "control"),)
         settings = Settings(
             zones=self.zones, state=self.state, http=Listen("127.0.0.1", 0), node="ns1", token=token, ehlo="x"
@@ -233,6 +248,11 @@ class Running:
             while not shows(found := await self.get("/metrics")):  # noqa: ASYNC110 - as `until`
                 await asyncio.sleep(0.02)
         return str(found)
+
+    async def asked(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, str], Any]:
+        """A request's status, headers and text."""
+        async with self._session.request(method, path, json=body) as response:
+            return response.status, dict(response.headers), await response.text()
 
     async def order(self, verb: str, host: str = "mta1", **body: Any) -> tuple[int, Any]:
         async with self._session.post(f"/api/v1/hosts/{NAME}/{host}/{verb}", json=body) as response:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from geodns.api.connections import OPEN, READS, SIGNALS, SIMULATE
 from geodns.api.nuisances import Nuisances
+from geodns.api.order_gate import GATE
 from geodns.api.responses import SERVICES, TOKEN, RefusedError
 from geodns.config.report import quoted
 from geodns.config.tokens import Scope, Token
@@ -53,13 +54,24 @@ async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Check who asks, and turn every error into ``{"error": …}``."""
     try:
         _let_in(request)
-        response = await handler(request)
+        response = await _handled(request, handler)
     except Exception as error:  # noqa: BLE001 - every error becomes an answer
         response = _answer(request, error)
     if not response.prepared:  # a stream has been sent already, with headers of its own
         for name, value in headers_for(request).items():
             response.headers.setdefault(name, value)
+        gate = request.app.get(GATE)
+        if gate is not None and gate.closed:
+            response.force_close()  # its next request is for another control process
     return response
+
+
+async def _handled(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    gate = request.app.get(GATE)
+    if gate is None or scope_of(request.method, request.path) == "read":
+        return await handler(request)
+    with gate.passed():
+        return await handler(request)
 
 
 def headers_for(request: web.Request) -> dict[str, str]:

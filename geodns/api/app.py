@@ -30,6 +30,7 @@ from geodns.api.connections import bound
 from geodns.api.events import FOLLOWERS
 from geodns.api.gauges import HttpGauges
 from geodns.api.nuisances import NUISANCES, Nuisances
+from geodns.api.order_gate import GATE, OrderGate
 from geodns.api.responses import CACHE, SERVICES, ResponseCache
 from geodns.api.simulate import SIMULATING
 from geodns.config.tokens import Token
@@ -54,6 +55,7 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
     names = (services.node, socket.gethostname())
     app[ACCESS] = Access(tokens, time.monotonic, app[NUISANCES], names)
     app[FOLLOWERS] = {}
+    app[GATE] = OrderGate()
     app[SIMULATING] = asyncio.Lock()
     services.metrics.registry.register(HttpGauges(app))
     rooms = (

@@ -47,6 +47,8 @@ BODY = 10.0
 """Seconds from there to the end of the body."""
 UNTAKEN = 20.0
 """Seconds for which a client may take nothing of its answer."""
+QUIET = 0.05
+"""Seconds without a request, after which nothing more is on its way."""
 LINGER = 2.0
 """Seconds for which the rest of a request that was refused is still read: a reset would lose the refusal."""
 
@@ -275,6 +277,14 @@ class Connections:
 
     def left(self, connection: HttpConnection) -> None:
         self._open.pop(connection, None)
+
+    async def answered(self, within: float) -> None:
+        """Wait until all that have asked something, or are about to, are answered: at most some seconds."""
+        end = time.monotonic() + within
+        while time.monotonic() < end:
+            await asyncio.sleep(QUIET)
+            if all(one.patience == IDLE for one in self._open):
+                return
 
     def drop_waiting(self, number: int) -> None:
         """End those that have waited longest: descriptors have run out."""

@@ -139,6 +139,8 @@ async def _follow(
         if position < events.last:
             continue
         if events.ending:
+            # Where to go on, past those that were not wanted too.
+            await _write(request, response, f"id: {position}\nretry: {RETRY}\n\n")
             return
         await events.wait(position, LOOK_EVERY)
         if request.transport is None or request.transport.is_closing():

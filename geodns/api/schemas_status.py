@@ -17,6 +17,12 @@ class StatusJson(TypedDict):
     node: str
     identity: Annotated[str | None, Field(description="For NSID and id.server; null: nobody is told.")]
     version: str
+    version_since: Annotated[
+        Moment, Field(description="When this version was started first, whatever was restarted since.")
+    ]
+    last_upgrade: NotRequired[
+        Annotated["LastUpgradeJson", Field(description="Left out where none was tried since the start.")]
+    ]
     backend: str
     uptime_s: Amount
     ready: bool
@@ -44,6 +50,22 @@ class StatusJson(TypedDict):
             SharedJson, Field(description="What is shared through Redis; left out without the setting.")
         ]
     ]
+
+
+class LastUpgradeJson(TypedDict):
+    """How the last upgrade in place ended."""
+
+    at: Moment
+    outcome: Annotated[
+        str,
+        Field(
+            description="`upgraded`; `refused`: it changed nothing; `went_back`: the new version had taken "
+            "over, and failed."
+        ),
+    ]
+    before: Annotated[str, Field(description="The version that served before it.")]
+    step: Annotated[NotRequired[str], Field(description="In which it failed.")]
+    why: NotRequired[str]
 
 
 class RuleJson(TypedDict):

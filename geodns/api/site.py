@@ -57,6 +57,7 @@ class Site:
     ) -> None:
         """Raises StartError for a certificate that cannot be used."""
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=end)
+        self._end = end
         self._listener = listener
         self._tls = tls
         self._connections = Connections(connections, app.get(NUISANCES) or Nuisances(time.monotonic))
@@ -80,14 +81,21 @@ class Site:
         if self._tls is not None:
             self._watching.append(loop.create_task(self._watch(self._tls)))
 
-    async def close(self) -> None:
-        """Take no more requests, and let those under way end."""
+    async def close(self, *, gently: bool = False) -> None:
+        """Take no more requests, and let those under way end.
+
+        Args:
+            gently: whether another process listens on: whoever was let in is answered, if that is soon.
+
+        """
         for task in self._watching:
             task.cancel()
         if self._server is not None:
             # asyncio would lose the sockets of clients that it has accepted a moment ago.
             asyncio.get_running_loop().remove_reader(self._listener)
             await asyncio.sleep(0)
+            if gently:
+                await self._connections.answered(self._end)
             self._server.close()
         await self._runner.cleanup()
         self._connections.drop_all()

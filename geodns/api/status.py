@@ -296,6 +296,7 @@ def status(services: Services) -> StatusJson:
         "node": services.node,
         "identity": services.cluster.compiled.table.policy.nsid.decode() or None,
         "version": __version__,
+        "version_since": timestamp(services.upgrades.since),
         "backend": BACKEND,
         "uptime_s": round(time.monotonic() - services.started, 1),
         "ready": services.watchdog.unready() is None,
@@ -307,6 +308,10 @@ def status(services: Services) -> StatusJson:
         "pools": pools_of(services.cluster, held_until),
         "views": views_of(services),
     }
+    if (last := services.upgrades.last) is not None:
+        shown["last_upgrade"] = {"at": timestamp(last.at), "outcome": last.outcome, "before": last.before}
+        if last.why:
+            shown["last_upgrade"] |= {"step": last.step, "why": last.why}
     if services.routes.listeners:
         shown["routes_listen"] = [printable(str(one)) for one in services.routes.listeners]
     if peers := peers_json(services.peers):

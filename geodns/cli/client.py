@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import socket
+import time
 import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -26,6 +27,11 @@ ANSWERED = "geodns.answered"
 AS_THEY_ARE = "/api/v1/zones/"
 """Paths below are of zones, which are compared and not shown."""
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
+PATIENCE = 30.0
+"""Seconds for which an order is given again where a server says that it can be in a moment (RFC 9110 section
+10.2.3): it is being upgraded."""
+SOON = 5
+"""Seconds after which it may say so; whoever shall wait longer is told."""
 
 
 class HttpReply(NamedTuple):
@@ -149,12 +155,30 @@ class Server:
     async def _ask(
         self, url: str, method: str, path: str, query: dict[str, str], body: Json | None
     ) -> HttpReply:
+        """Ask a server, and again where it says that it will answer in a moment."""
+        end = time.monotonic() + PATIENCE
+        said = False
+        while True:
+            try:
+                return await self._ask_once(url, method, path, query, body)
+            except BusyServerError as error:
+                if time.monotonic() + error.again > end:
+                    raise
+                if not said:
+                    said = True
+                    click.echo(f"{url}: {error}: waiting", err=True)
+                await asyncio.sleep(error.again)
+
+    async def _ask_once(
+        self, url: str, method: str, path: str, query: dict[str, str], body: Json | None
+    ) -> HttpReply:
         try:
             async with (
                 aiohttp.ClientSession(timeout=TIMEOUT, headers=self.headers()) as session,
                 session.request(method, url + path, params=query, json=body) as response,
             ):
                 status = response.status
+                again = response.headers.get("Retry-After", "")
                 content = await _content(response)
             answer = read_json(content, as_it_is=path.startswith(AS_THEY_ARE))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -165,7 +189,7 @@ class Server:
         if context is not None:
             context.meta[ANSWERED] = url
         if status >= 400:
-            raise _refusal(status, answer)
+            raise _refusal(status, answer, again)
         if not isinstance(answer, dict):
             raise ServerError(f"{url}{path}: the answer is no JSON object: is that a geodns?")
         return HttpReply(status, answer)
@@ -190,12 +214,22 @@ class UnableError(ServerError):
     """The server answers that it cannot do it now: another may."""
 
 
-def _refusal(status: int, answer: Any) -> ServerError | NotFoundError:
+class BusyServerError(UnableError):
+    """The server answers that it can do it in a moment: `again` seconds."""
+
+    def __init__(self, text: str, again: int) -> None:
+        super().__init__(text)
+        self.again = again
+
+
+def _refusal(status: int, answer: Any, again: str) -> ServerError | NotFoundError:
     text = str(answer.get("error", f"status {status}") if isinstance(answer, dict) else f"status {status}")
     if status == 404:
         return NotFoundError(text)
     if status == 401 and (trouble := why_no_token()) is not None:
         text = f"{text} ({trouble})"
+    if status == 503 and again.isascii() and again.isdecimal() and len(again) < 4 and int(again) <= SOON:
+        return BusyServerError(text, max(1, int(again)))
     error = UnableError(text) if status >= 500 else ServerError(text)
     if status == 400:
         error.status = UsageError.status

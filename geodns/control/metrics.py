@@ -128,6 +128,11 @@ class Metrics:
         )
         for result in ("found", "nobody", "failed", "dropped"):
             self._providers.labels(result)
+        self._upgrades = Counter(
+            "geodns_upgrades_total", "Upgrades, by how they ended.", ["outcome"], registry=self.registry
+        )
+        for outcome in ("upgraded", "refused", "went_back"):
+            self._upgrades.labels(outcome)
         self._routes = RouteMetrics(self.registry)
 
     def expose(self) -> bytes:
@@ -175,6 +180,10 @@ class Metrics:
     def count_provider_lookup(self, result: str) -> None:
         """Count a look-up of a domain's provider: ``found``, ``nobody``, ``failed`` or ``dropped``."""
         self._providers.labels(result).inc()
+
+    def count_upgrade(self, outcome: str) -> None:
+        """Count an upgrade: ``upgraded``, ``refused`` (nothing was changed) or ``went_back``."""
+        self._upgrades.labels(outcome).inc()
 
     def count_load_reading(self, outcome: str) -> None:
         """Count an attempt to read a load: ``ok`` or ``failure``."""

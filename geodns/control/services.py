@@ -19,6 +19,7 @@ from geodns.control.reputation_service import ReputationService
 from geodns.control.route_allowance_service import RouteAllowanceService
 from geodns.control.route_count_service import RouteCountService
 from geodns.control.signal_service import SignalService
+from geodns.control.upgrade_service import UpgradeService
 from geodns.control.verdict_service import VerdictService
 from geodns.control.view_service import ViewService
 from geodns.control.wall_clock import WallClock
@@ -42,6 +43,7 @@ class Services(NamedTuple):
     metrics: Metrics
     persistence: Persistence
     clock: WallClock
+    upgrades: UpgradeService
     cluster: Cluster
     workers: WorkerService
     policy: AnswerPolicyService

@@ -11,7 +11,15 @@ from geodns.control.metrics import Metrics
 from geodns.responder.route_table import RouteNews
 from geodns.responder.table import EMPTY, Rotation, Table
 from geodns.serve.control_link import ControlLink, Worker
-from geodns.serve.frames import ROUTES, CountsReport, Message, WorkerExited, WorkerStarted
+from geodns.serve.frames import (
+    ROUTES,
+    CountsReport,
+    Message,
+    UpgradeBegins,
+    UpgradeEnded,
+    WorkerExited,
+    WorkerStarted,
+)
 from geodns.serve.plan import ControlContext
 from geodns.storage.event_log import EventLog
 
@@ -29,14 +37,20 @@ MOST_EARLY = 1000
 
 
 class WorkerService:
-    """The workers; it knows the rotations of all Tables that they may still count by."""
+    """The workers; it knows the rotations of all Tables that they may still count by.
+
+    Attributes:
+        on_upgrade: called when an upgrade begins, and when one has ended.
+
+    """
 
     def __init__(self, context: ControlContext, cluster: Cluster, events: EventLog, metrics: Metrics) -> None:
         self._context = context
         self._cluster = cluster
         self._events = events
         self._metrics = metrics
-        self._link = ControlLink(context, self._on_message)
+        self._link = ControlLink(context, self._on_message, self._on_upgrade)
+        self.on_upgrade: Callable[[UpgradeBegins | UpgradeEnded], None] = lambda _: None
         self._subscribers: list[OnMessage] = [self._count, self._report]
         self._dead: set[str] = set()
         """Workers whose death was reported, until they are back."""
@@ -57,6 +71,10 @@ class WorkerService:
 
     async def close(self) -> None:
         await self._link.close()
+
+    async def leave(self, counters: bytes) -> None:
+        """Leave the workers to another control process; raises ConnectionError where nobody is there."""
+        await self._link.leave(counters)
 
     async def ended(self, name: str, within: float = LAST_COUNTS) -> None:
         """Wait for the end of a worker that runs, and so for its last counts, at most so many seconds."""
@@ -126,6 +144,9 @@ class WorkerService:
             except Exception:
                 log.exception("what %s said is lost", message.worker)
 
+    def _on_upgrade(self, told: UpgradeBegins | UpgradeEnded) -> None:
+        self.on_upgrade(told)
+
     def _count(self, message: Message) -> None:
         if isinstance(message, CountsReport):
             self._metrics.count_answers(message.counts, message.transport, self.rotation)
@@ -147,7 +168,9 @@ class WorkerService:
         """Report that the server answers, or that another control process has taken over."""
         zones, context = len(self._cluster.sources), self._context
         what = "the server is started"
-        if context.number:
+        if context.upgraded_from:
+            what = f"another version takes over from {context.upgraded_from}"
+        elif context.number:
             what = f"the control process was started again, the one before {context.before or 'ended'}"
         data = {"version": __version__, "zones": zones, "again": bool(context.number)}
         text = f"{what}: geodns {__version__}, zones {zones}"

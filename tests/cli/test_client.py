@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns.cli import main
+from geodns.cli import client, main
 from geodns.cli.client import HttpReply, Server, UnreachableError, in_words
 from geodns.errors import NotFoundError, ServerError, SettingsError, UsageError
 from tests.answering import Answering, answering, status
@@ -318,3 +318,19 @@ def test_a_command_loads_no_more_than_it_needs(module: str, others: set[str]) ->
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
     )
     assert run.stdout == "set()\n"
+
+
+def test_an_order_waits_for_a_server_that_is_upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PATIENCE", 1.5)
+    with answering() as fake:
+        fake.headers = {"Retry-After": "1"}
+        fake.gives["POST /order"] = [(503, {"error": "upgraded"}), (200, {"done": 1})]
+        assert Server(fake.url).post("/order", {}) == {"done": 1}
+        fake.give("POST /order", {"error": "it is being upgraded"}, status=503)
+        with pytest.raises(ServerError, match="is being upgraded"):
+            Server(fake.url).post("/order", {})
+        assert len(fake.asked) == 4, "for a bounded time"
+        fake.headers = {"Retry-After": "60"}
+        with pytest.raises(ServerError, match="is being upgraded"):
+            Server(fake.url).post("/order", {})
+        assert len(fake.asked) == 5, "nobody waits that long"

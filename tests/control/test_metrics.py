@@ -122,6 +122,7 @@ NAMES = {
     "geodns_worker_restarts_total": "counter",
     "geodns_worker_silence_seconds": "gauge",
     "geodns_zone_file_refused": "gauge",
+    "geodns_upgrades_total": "counter",
     "geodns_zone_load_errors_total": "counter",
     "geodns_zone_serial": "gauge",
 }
