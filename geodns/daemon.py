@@ -254,8 +254,11 @@ class Daemon:
         services.workers.on_upgrade = partial(self._on_upgrade, app[GATE])
         site = Site(app, self._context.http, settings.http_tls, end=HTTP_END)
         begun = ended = None
+        # Clients wait that long for one who knows all that the process before knew.
+        takes_over = bool(self._context.upgraded_from or self._context.went_back)
         try:
-            await site.start()
+            if not takes_over:
+                await site.start()
             for line in exposed(settings.http.host, tokens, encrypted=bool(settings.http_tls)):
                 log.warning("%s", line)
             await services.workers.start()
@@ -264,6 +267,8 @@ class Daemon:
             await asyncio.wait({begun, ended}, return_when=asyncio.FIRST_COMPLETED)
             if begun.done():
                 begun.result()
+                if takes_over:
+                    await site.start()
                 await ended
         finally:
             ends = "the control process ends for an upgrade" if self._leaving else "the server stops"

@@ -161,7 +161,7 @@ class Server:
         while True:
             try:
                 return await self._ask_once(url, method, path, query, body)
-            except BusyError as error:
+            except BusyServerError as error:
                 if time.monotonic() + error.again > end:
                     raise
                 if not said:
@@ -214,7 +214,7 @@ class UnableError(ServerError):
     """The server answers that it cannot do it now: another may."""
 
 
-class BusyError(UnableError):
+class BusyServerError(UnableError):
     """The server answers that it can do it in a moment: `again` seconds."""
 
     def __init__(self, text: str, again: int) -> None:
@@ -229,7 +229,7 @@ def _refusal(status: int, answer: Any, again: str) -> ServerError | NotFoundErro
     if status == 401 and (trouble := why_no_token()) is not None:
         text = f"{text} ({trouble})"
     if status == 503 and again.isascii() and again.isdecimal() and len(again) < 4 and int(again) <= SOON:
-        return BusyError(text, max(1, int(again)))
+        return BusyServerError(text, max(1, int(again)))
     error = UnableError(text) if status >= 500 else ServerError(text)
     if status == 400:
         error.status = UsageError.status
