@@ -30,6 +30,8 @@ records: {"@": {A: {pool: main}}}
 """
 OK, FAILURE = ProbeResult.OK, ProbeResult.FAILURE
 SOON = 20.0
+AT_ONCE = 250
+"""Orders that the store takes at once."""
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -165,6 +167,8 @@ class FakeLink:
             )
             if not accepted:
                 break
+            if len(done) % AT_ONCE == 0:
+                await asyncio.sleep(0)
         return done
 
     def offer_orders(self, orders: Iterable[SharedOrder]) -> None:
