@@ -98,3 +98,9 @@ def test_the_status_shows_the_others_and_in_what_they_differ() -> None:
         {},
         [],
     )
+
+
+def test_a_server_that_shares_nothing_has_no_votes_to_tell() -> None:
+    code, shown, _ = ask("GET", VOTES_PATH)
+    assert code == 404
+    assert "`shared` is not in its settings" in shown["error"]
