@@ -11,7 +11,7 @@ from geodns.api.schemas_peers import PeerJson, PeerStatesJson, PeerStatusJson
 from geodns.api.status import status
 from geodns.control import peers
 from geodns.control.known_peers import KnownPeer
-from geodns.control.peer_service import PATH, STATES_PATH
+from geodns.control.peer_service import PATH, STATES_PATH, VOTES_PATH
 from geodns.control.peers import PeerReport
 from geodns.model.shared import ZoneContent
 from tests.api.test_app import ask
