@@ -107,9 +107,13 @@ class FakeLink:
         for link in self.store.others(self.node):
             if link.beats:
                 self.soon(self.events.on_beat, link.beats[-1], 0.0)
+        if self.node in self.store.votes:  # what waited is written now
+            epoch, votes = self.store.votes[self.node]
+            for link in self.store.others(self.node):
+                link.soon(link.events.on_votes, self.node, epoch, dict(votes))
         for node, sums in self.store.sums.items():
             self.soon(self.events.on_sums, node, dict(sums))
-        for link in self.store.others(self.node):  # what waited is written now
+        for link in self.store.others(self.node):
             link.soon(link.events.on_sums, self.node, dict(self.store.sums.get(self.node, {})))
         orders = list(self.store.orders.values())
         self.soon(self.events.on_orders, orders, dict(self.store.revisions), whole=True)
@@ -144,7 +148,7 @@ class FakeLink:
                 known[1].pop(key, None)
             else:
                 known[1][key] = vote
-        for link in self.store.others(self.node):
+        for link in self.store.others(self.node) if self.state.connected else ():
             link.soon(link.events.on_votes, self.node, epoch, dict(changes))
 
     async def put_orders(
