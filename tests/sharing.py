@@ -30,6 +30,8 @@ records: {"@": {A: {pool: main}}}
 """
 OK, FAILURE = ProbeResult.OK, ProbeResult.FAILURE
 SOON = 20.0
+AT_ONCE = 250
+"""Orders that the store takes at once."""
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -105,9 +107,13 @@ class FakeLink:
         for link in self.store.others(self.node):
             if link.beats:
                 self.soon(self.events.on_beat, link.beats[-1], 0.0)
+        if self.node in self.store.votes:  # what waited is written now
+            epoch, votes = self.store.votes[self.node]
+            for link in self.store.others(self.node):
+                link.soon(link.events.on_votes, self.node, epoch, dict(votes))
         for node, sums in self.store.sums.items():
             self.soon(self.events.on_sums, node, dict(sums))
-        for link in self.store.others(self.node):  # what waited is written now
+        for link in self.store.others(self.node):
             link.soon(link.events.on_sums, self.node, dict(self.store.sums.get(self.node, {})))
         orders = list(self.store.orders.values())
         self.soon(self.events.on_orders, orders, dict(self.store.revisions), whole=True)
@@ -142,7 +148,7 @@ class FakeLink:
                 known[1].pop(key, None)
             else:
                 known[1][key] = vote
-        for link in self.store.others(self.node):
+        for link in self.store.others(self.node) if self.state.connected else ():
             link.soon(link.events.on_votes, self.node, epoch, dict(changes))
 
     async def put_orders(
@@ -165,6 +171,8 @@ class FakeLink:
             )
             if not accepted:
                 break
+            if len(done) % AT_ONCE == 0:
+                await asyncio.sleep(0)
         return done
 
     def offer_orders(self, orders: Iterable[SharedOrder]) -> None:

@@ -65,7 +65,7 @@ async def _many(request: web.Request) -> web.Response:
     ordered = await request.app[SERVICES].orders.carry(asked)
     if must_be_confirmed(ordered, body):
         return unconfirmed(ordered)
-    return answer(request, ordered, dry_run=asked.dry_run)
+    return await answer(request, ordered, dry_run=asked.dry_run)
 
 
 def must_be_confirmed(ordered: OrderResult, body: HostOrderBody) -> bool:

@@ -32,7 +32,7 @@ from geodns.api.schemas import (
 from geodns.api.schemas_experiments import ExperimentsJson
 from geodns.api.schemas_explain import ExplanationJson
 from geodns.api.schemas_orders import ImportedJson, OrderedHostJson, OrderedJson, UnconfirmedJson
-from geodns.api.schemas_peers import PeerJson, PeerStatesJson
+from geodns.api.schemas_peers import PLACE, PeerJson, PeerStatesJson, VotesJson
 from geodns.api.schemas_reputation import ReputationJson
 from geodns.api.schemas_routes import RoutesJson
 from geodns.api.schemas_simulate import SimulationJson
@@ -44,6 +44,7 @@ from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
 from geodns.control.peer_service import PATH as PEER
 from geodns.control.peer_service import STATES_PATH as PEER_STATES
+from geodns.control.peer_service import VOTES_PATH as VOTES
 from geodns.responder.route_explained import RouteJson
 from geodns.storage.event_log import KINDS
 
@@ -282,6 +283,20 @@ OPERATIONS = (
         PeerStatesJson,
         query={"zones": NAME | {"examples": ["out.example.com"], "description": "With commas."}},
         needs=frozenset({"zones"}),
+    ),
+    Operation(
+        "get",
+        VOTES,
+        "The votes of this server on addresses, for the others while Redis is away",
+        VotesJson,
+        query={
+            "since": {
+                "type": "string",
+                "pattern": PLACE,
+                "description": "`next` of the answer before: only what changed since.",
+            }
+        },
+        errors=(404, 503),
     ),
     Operation("get", "/api/v1/querylog", "Which queries are logged", QueryLogJson),
     Operation(

@@ -1,13 +1,15 @@
 """Results of orders as JSON."""
 
+import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from aiohttp import web
 
 from geodns.api.responses import SERVICES
-from geodns.api.schemas_orders import DealtJson, OrderedJson, OutcomeJson, PoolChangeJson, UnconfirmedJson
-from geodns.api.status import host_status
+from geodns.api.schemas_orders import DealtJson, OutcomeJson, PoolChangeJson, UnconfirmedJson
+from geodns.api.status import statuses
 from geodns.compiler.choice import Choice, shares
 from geodns.control.orders import OrderResult, PoolChange
 from geodns.errors import NotFoundError
@@ -16,22 +18,41 @@ from geodns.model.state import HostKey, PoolKey
 
 T = TypeVar("T")
 
+AT_ONCE = 25
+"""Hosts that are shown before others may have a turn."""
 
-def answer(request: web.Request, ordered: OrderResult, *, dry_run: bool, **more: Any) -> web.Response:
+
+async def answer(request: web.Request, ordered: OrderResult, *, dry_run: bool, **more: Any) -> web.Response:
     """Return what has become of an order; 202 where some worker may still deal what was dealt before."""
-    hosts, gone = {}, []
-    for key in ordered.hosts:
+    status = statuses(request.app[SERVICES])
+    hosts: dict[HostKey, str] = {}
+    gone: list[str] = []
+    for number, key in enumerate(ordered.hosts):
         try:
-            hosts[key] = host_status(request.app[SERVICES], key)
+            hosts[key] = json.dumps(status(key))
         except NotFoundError as error:  # an edit has taken it meanwhile
             gone.append(str(error))
-    shown: OrderedJson = {
-        "hosts": _by_zone(hosts),
-        **outcome_json(ordered._replace(left=(*ordered.left, *gone)), dry_run=dry_run),
+        if number % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
+    ordered = ordered._replace(left=(*ordered.left, *gone))
+    text = await asyncio.to_thread(_text, ordered, hosts, dry_run=dry_run, **more)
+    return web.json_response(text=text, status=status_of(ordered))
+
+
+def _text(ordered: OrderResult, hosts: Mapping[HostKey, str], *, dry_run: bool, **more: Any) -> str:
+    """Write an answer part by part: all at once would hold up every other thread where hosts are many."""
+    rest = {
+        **outcome_json(ordered, dry_run=dry_run),
         "dealt_by": _by_zone(ordered.dealt_by),
         "cached_s": _by_zone(ordered.cached_s),
+        **more,
     }
-    return web.json_response({**shown, **more}, status=status_of(ordered))
+    zones = (
+        f"{json.dumps(zone)}: {{{', '.join(f'{json.dumps(name)}: {one}' for name, one in some.items())}}}"
+        for zone, some in _by_zone(hosts).items()
+    )
+    parts = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in rest.items())
+    return f'{{"hosts": {{{", ".join(zones)}}}, {", ".join(parts)}}}'
 
 
 def status_of(ordered: OrderResult) -> int:

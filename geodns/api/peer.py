@@ -1,16 +1,18 @@
 """Tells the other name servers about this one, and shows these in the status."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 
 from aiohttp import web
 
-from geodns.api.responses import SERVICES
+from geodns.api.responses import SERVICES, RefusedError
 from geodns.api.schemas_peers import PeerJson, PeerStatesJson, PeerStatusJson, PeerZoneJson
 from geodns.config.times import timestamp
 from geodns.control.known_peers import PeerView
-from geodns.control.peer_service import PATH, STATES_PATH, PeerService
+from geodns.control.peer_service import PATH, STATES_PATH, VOTES_PATH, PeerService
 from geodns.control.peers import PeerReport, states_of
+from geodns.control.shared_view import NoVotesError
 from geodns.errors import UsageError
 from geodns.model.shared import ZoneContent
 
@@ -19,7 +21,7 @@ MOST_ZONES = 100
 
 
 def routes() -> list[web.RouteDef]:
-    return [web.get(PATH, _peer), web.get(STATES_PATH, _states)]
+    return [web.get(PATH, _peer), web.get(STATES_PATH, _states), web.get(VOTES_PATH, _votes)]
 
 
 async def _peer(request: web.Request) -> web.Response:
@@ -54,6 +56,18 @@ async def _states(request: web.Request) -> web.Response:
         raise UsageError(f"`zones` names {len(asked)} zones: write 1 to {MOST_ZONES}, with commas")
     shown: PeerStatesJson = {"states": states_of(request.app[SERVICES].cluster, asked)}
     return web.json_response(shown)
+
+
+async def _votes(request: web.Request) -> web.Response:
+    shared = request.app[SERVICES].shared
+    if shared is None:
+        raise RefusedError(404, "this server shares nothing: `shared` is not in its settings")
+    try:
+        found = await shared.votes(request.query.get("since"))
+    except NoVotesError as error:
+        raise RefusedError(503, str(error), 1) from error
+    body = await asyncio.to_thread(found.model_dump_json)  # for 10,000 votes it takes a while
+    return web.Response(text=body, content_type="application/json")
 
 
 def peers_json(peers: PeerService) -> dict[str, PeerStatusJson]:

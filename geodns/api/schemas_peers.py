@@ -9,6 +9,8 @@ from geodns.api.schemas import Amount, Count, Moment
 from geodns.control.peers import Topic
 from geodns.model.state import HealthState
 
+PLACE = "^[0-9]{1,16}[.][0-9]{1,16}$"
+"""A place in a server's changes of its votes."""
 Seconds = Annotated[float, Field(description="Since the epoch.")]
 
 
@@ -44,6 +46,20 @@ class PeerStatesJson(TypedDict):
     """The states of hosts by their probes, by zone and host; zones that are not served are left out."""
 
     states: dict[str, dict[str, HealthState]]
+
+
+class VotesJson(TypedDict):
+    """What a server sees of the addresses that it shares, signed as in Redis."""
+
+    node: str
+    group: str
+    since: Annotated[
+        str | None, Field(pattern=PLACE, description="What came before is not in it; null: it is all.")
+    ]
+    next: Annotated[str, Field(pattern=PLACE, description="For `since` of the next question.")]
+    beat: Annotated[str, Field(description="The heartbeat.")]
+    votes: Annotated[dict[str, str], Field(description="By address and check.")]
+    gone: Annotated[list[str], Field(description="Addresses that it does not have any more.")]
 
 
 # --- in the status --------------------------------------------------------------------------------------
@@ -117,4 +133,11 @@ class SharedJson(TypedDict):
     programs: Annotated[str, Field(description="The server whose programs give orders and move warm-ups.")]
     pending: Annotated[
         list[str], Field(description="Servers that have not confirmed the last orders given here.")
+    ]
+    http: Annotated[
+        dict[str, str],
+        Field(
+            description="The servers that are asked for their votes by HTTP, as Redis does not bring them: "
+            "why each is not heard; empty: it is."
+        ),
     ]

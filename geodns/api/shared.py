@@ -33,6 +33,7 @@ def shared_json(shared: "SharedService") -> SharedJson:
         },
         "programs": view.programs,
         "pending": list(view.pending),
+        "http": dict(view.http),
     }
 
 

@@ -7,9 +7,10 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from aiohttp import web
+from pydantic import TypeAdapter
 
 from geodns.api.bodies import FORMAT, ForcedByJson, OverrideJson, StateJson, read_body
 from geodns.api.connections import read_in_time
@@ -18,7 +19,7 @@ from geodns.api.responses import SERVICES, RefusedError, author_of
 from geodns.api.schemas import seconds_of
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
-from geodns.control.order_json import order_json, orders_of
+from geodns.control.order_json import order_json, orders_of, read_state
 from geodns.control.order_versions import KINDS, STATE, OrderKey, Orders, merge, override_of, unfit
 from geodns.control.orders import OverridePlan
 from geodns.control.overrides import describe_state, describe_weight, file_weights
@@ -27,6 +28,11 @@ from geodns.model.state import ForcedState, ForcedWeight, HostKey
 
 MAX_STATE = 32 * 1024 * 1024
 """Bytes of a state: every host of the largest zones, and a long reason for each."""
+
+
+CHECKED_AT_ONCE = 200
+"""Entries that are checked at once."""
+_LISTS = ("forced", "weights", "orders")
 
 
 def routes() -> list[web.RouteDef]:
@@ -52,9 +58,12 @@ async def _post(request: web.Request) -> web.Response:
     content = await read_in_time(request, MAX_STATE)
     body, held, wrong = await asyncio.to_thread(_read, content)
     services = request.app[SERVICES]
-    found = with_orders(
-        read(body, services.cluster, time.time()), held, services.orders.held, services.cluster
-    )
+    cluster, own = services.cluster.snapshot(), dict(services.orders.held)
+
+    def plan() -> Imported:
+        return with_orders(read(body, cluster, time.time()), held, own, cluster)
+
+    found = await asyncio.to_thread(plan)
     ordered = await services.orders.apply(
         found.plan,
         author_of(request),
@@ -69,15 +78,37 @@ async def _post(request: web.Request) -> web.Response:
         rest = [one for one in held if one.content is None or one.kind not in KINDS]
         await services.orders.shared_changed(rest, "import-state")
     unknown = [*found.unknown, *([f"{wrong} orders that make no sense here"] if wrong else [])]
-    entries = {"imposed": _lines(found.plan), "expired": list(found.expired), "unknown": unknown}
-    return answer(request, ordered, dry_run=dry_run, **entries)
+    lines = await asyncio.to_thread(_lines, found.plan)
+    entries = {"imposed": lines, "expired": list(found.expired), "unknown": unknown}
+    return await answer(request, ordered, dry_run=dry_run, **entries)
 
 
 def _read(content: bytes) -> tuple[StateJson, list[SharedOrder], int]:
     """Read a state and its orders, and count those that make no sense."""
-    body = read_body(content, StateJson, "what export-state has written")
+    body = checked_state(content) or read_body(content, StateJson, "what export-state has written")
     held, wrong = orders_of(body.get("orders", []))
     return body, held, wrong
+
+
+def checked_state(content: bytes) -> StateJson | None:
+    """Return a state that is right, checked some entries at a time; None: it is not, or odd.
+
+    All at once would hold up every other thread.
+    """
+    adapter = TypeAdapter(StateJson)
+    try:
+        given = read_state(content)
+        lists = {key: given.pop(key) for key in _LISTS if isinstance(given.get(key), list)}
+        found = adapter.validate_json(json.dumps(given))
+        for key, entries in lists.items():
+            checked: list[Any] = []
+            for first in range(0, len(entries), CHECKED_AT_ONCE):
+                some = {"geodns_state": FORMAT, key: entries[first : first + CHECKED_AT_ONCE]}
+                checked += cast(Any, adapter.validate_json(json.dumps(some)))[key]
+            cast(Any, found)[key] = checked
+    except ValueError:
+        return None
+    return found
 
 
 def _lines(what: OverridePlan) -> list[str]:

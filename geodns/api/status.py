@@ -85,10 +85,20 @@ def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], LastResult 
         NotFoundError: it is not served any more.
 
     """
-    zone = cluster.zone(key[0])
-    if key[1] not in zone.host_by_name:
-        raise NotFoundError(f"zone {key[0]} has no host {key[1]} any more")
-    return _host(cluster, cluster.live(), cluster.warmup_factors, zone, zone.host_by_name[key[1]], seen)
+    return hosts_by(cluster, seen)(key)
+
+
+def hosts_by(cluster: Cluster, seen: Callable[[Target], LastResult | None]) -> Callable[[HostKey], HostJson]:
+    """Return what returns each host as `host_of` does: made once for many hosts."""
+    live, warmup = cluster.live(), cluster.warmup_factors
+
+    def host(key: HostKey) -> HostJson:
+        zone = cluster.zone(key[0])
+        if key[1] not in zone.host_by_name:
+            raise NotFoundError(f"zone {key[0]} has no host {key[1]} any more")
+        return _host(cluster, live, warmup, zone, zone.host_by_name[key[1]], seen)
+
+    return host
 
 
 def _host(
@@ -370,7 +380,12 @@ def _source(source: HostSource, listing: Listing) -> SourceJson:
 
 def host_status(services: Services, host: HostKey) -> HostJson:
     """Return one host's status; raises NotFoundError where it is not served any more."""
-    return host_of(services.cluster, host, partial(last_result, services.verdicts))
+    return statuses(services)(host)
+
+
+def statuses(services: Services) -> Callable[[HostKey], HostJson]:
+    """Return what returns the status of each of many hosts, by the verdicts of now."""
+    return hosts_by(services.cluster, partial(last_result, services.verdicts))
 
 
 def last_result(verdicts: VerdictService, target: Target) -> LastResult | None:

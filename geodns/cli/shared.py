@@ -68,6 +68,7 @@ def _lines(url: str, answer: HttpReply | GeodnsError) -> Iterator[str]:
         yield f"  {one['why']}"
     yield f"  {_heard(one)}"
     yield f"  {_MODES.get(one['mode'], one['mode'])}"
+    yield from _by_http(one.get("http", {}))
     for lone in one["alone"]:
         why = f": {lone['why']}" if lone["why"] else ""
         where = f"{', '.join(lone['hosts'])} ({lone['check']} {lone['address']})"
@@ -83,6 +84,15 @@ def _lines(url: str, answer: HttpReply | GeodnsError) -> Iterator[str]:
         yield f"  counts of mail today: {counted}; programs' orders come from {one['programs']}"
     for reason, count in one["skipped"].items():
         yield f"  skipped values: {count:,} {reason}"
+
+
+def _by_http(http: dict[str, str]) -> Iterator[str]:
+    heard = ", ".join(node for node, why in http.items() if not why)
+    if heard:
+        yield f"  votes come by HTTP from {heard}, as Redis does not bring them"
+    for node, why in http.items():
+        if why:
+            yield f"  {node} is not heard by HTTP: {why}"
 
 
 def _heard(one: Json) -> str:

@@ -4,6 +4,7 @@ Each change recompiles only what it touches. Pure: services bring changes and pu
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from geodns.compiler.compile import (
 )
 from geodns.compiler.live_set import LiveSet
 from geodns.compiler.views import ZoneViews
+from geodns.control.overriding import Overriding, Recompiled
 from geodns.control.zone_changes import newcomers
 from geodns.errors import NotFoundError
 from geodns.model.base import Address, Family
@@ -374,12 +376,43 @@ class Cluster:
         self.override({host: state}, {})
 
     def override(
-        self, forced: Mapping[HostKey, ForcedState | None], weights: Mapping[HostKey, ForcedWeight | None]
+        self,
+        forced: Mapping[HostKey, ForcedState | None],
+        weights: Mapping[HostKey, ForcedWeight | None],
+        ready: Recompiled | None = None,
     ) -> None:
-        """Override states and weights of hosts, or end overrides (None), all in one recompilation."""
+        """Override states and weights of hosts, or end overrides (None), all in one recompilation.
+
+        Args:
+            forced: by host.
+            weights: by host.
+            ready: made of these by `overriding`; where all else is as it was then, nothing is compiled anew.
+
+        """
         self.forced = with_changes(self.forced, forced)
         self.weights = with_changes(self.weights, weights)
-        self._recompile(forced.keys() | weights.keys())
+        self._recompile(forced.keys() | weights.keys(), ready)
+
+    def overriding(
+        self, forced: Mapping[HostKey, ForcedState | None], weights: Mapping[HostKey, ForcedWeight | None]
+    ) -> Overriding:
+        """Begin what `override` would come to, for another thread to work out."""
+        after = with_changes(self.forced, forced)
+        held_back = self.quarantines_on_hold(after)
+        live = replace(
+            self._live(dict(self.verdicts), held_back),
+            forced=_without(after, held_back),
+            weights={host: one.weight for host, one in with_changes(self.weights, weights).items()},
+            judged=judged_of(after),
+        )
+        touched = {*forced, *weights, *(self.held_back.keys() ^ held_back.keys())}
+        return Overriding(self.compiled, self.pools_of(touched), live)
+
+    def snapshot(self) -> "Cluster":
+        """Return the state of now for another thread to look hosts up in; it changes no more with edits."""
+        found = copy(self)
+        found.verdicts = dict(self.verdicts)
+        return found
 
     def state_of(self, host: HostKey) -> HealthState:
         """Return a host's state by its probes, without overrides."""
@@ -403,8 +436,11 @@ class Cluster:
         """Return the pools that these hosts can change, those whose fallback has them included."""
         return frozenset(pool for host in hosts for pool in self._pools_by_host.get(host, ()))
 
-    def _recompile(self, hosts: Iterable[HostKey]) -> None:
+    def _recompile(self, hosts: Iterable[HostKey], ready: Recompiled | None = None) -> None:
         before, live = self.held_back, self.live()
+        if ready is not None and ready.before is self.compiled and ready.live == live:
+            self.compiled = ready.after
+            return
         touched = {*hosts, *(before.keys() ^ self.held_back.keys())}
         self.compiled = recompile_pools(self.compiled, self.pools_of(touched), live)
 

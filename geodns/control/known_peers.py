@@ -121,6 +121,14 @@ class KnownPeers:
                 found[name] = peer
         return found
 
+    def by_node(self) -> dict[str, KnownPeer]:
+        """Return the other servers that have told their node, and that this is another than ours."""
+        return {
+            name: peer
+            for name, peer in self._latest().items()
+            if peer.report is not None and peer.report.node != self._node
+        }
+
     def compare(self, own: PeerReport, cluster: Cluster, now: float) -> None:
         """Note where the servers differ by their last answers, and for how long."""
         found: dict[str, list[PeerDifference]] = {}

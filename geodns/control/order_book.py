@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from geodns.control.cluster import Cluster
@@ -98,6 +99,7 @@ class OrderBook:
                 content=None if override is None else content_of(override),
                 more={"by": cause.author, "why": cause.reason} if override is None else {},
             )
+        self.digests.prepare(found.values())
         return found
 
     def outdates(self, orders: Orders) -> bool:
@@ -133,21 +135,29 @@ class OrderBook:
             return plan
         return replace(plan, forced=forced, weights=weights, notes=())
 
-    def merged(self, orders: Iterable[SharedOrder], now: float) -> tuple[Merged, tuple[SharedOrder, ...]]:
+    def merged(
+        self, orders: Iterable[SharedOrder], now: float, wins: Orders = MappingProxyType({})
+    ) -> tuple[Merged, tuple[SharedOrder, ...]]:
         """Find which orders of others win here; return with it those that were looked at.
 
         What makes no sense is left out, and what everybody may have forgotten.
+
+        Args:
+            orders: of others.
+            now: seconds since the epoch.
+            wins: orders that are about to be put into the book.
+
         """
-        found, room = [], MAX_KEPT - len(self.orders)
+        found, room = [], MAX_KEPT - len(self.orders) - len(wins)
         for one in orders:
-            known = self.orders.get(one.key)
+            known = wins.get(one.key) or self.orders.get(one.key)
             if known is not None:
                 if not beats(one, known) or unfit(one) is None:
                     found.append(one)
             elif room > 0 and unfit(one) is None and not is_past(one, now):
                 room -= 1
                 found.append(one)
-        return merge(self.orders, found), tuple(found)
+        return merge(self.orders, found, wins), tuple(found)
 
     def prune(self, now: float) -> list[OrderKey]:
         """Forget what nobody needs any more; return its keys."""

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
@@ -17,8 +19,8 @@ from geodns.control.order_versions import (
     CLOCK_TOLERANCE,
     STATE,
     WEIGHT,
-    Merged,
     OrderKey,
+    Orders,
     describe_loss,
     newer,
     same,
@@ -33,10 +35,11 @@ from geodns.control.orders import (
     expired,
     hidden_edits,
     plan_order,
-    preview,
+    pool_changes,
     stale_weights,
 )
 from geodns.control.overrides import Overrides, describe_change
+from geodns.control.overriding import Recompiled
 from geodns.control.persistence import Persistence
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
@@ -51,6 +54,8 @@ TRIES = 5
 """Plans of an order while others' later orders keep coming in."""
 AT_ONCE = 500
 """Others' orders that are merged before others may have a turn."""
+TOLD_AT_ONCE = 100
+"""Events that are told before others may have a turn."""
 PRUNE_EVERY = 3600.0
 """Seconds from one look for orders that may be forgotten to the next."""
 
@@ -155,27 +160,29 @@ class OrderService:
         cause = cause if cause.id else cause._replace(id=uuid.uuid4().hex)
         approved: str | None = None
         offered = Offered()
-        async with self._turn if self._sharing is not None and not dry_run else contextlib.nullcontext():
+        async with contextlib.nullcontext() if dry_run else self._turn:
             for _ in range(TRIES):
                 plan = made()
-                changes = preview(self._cluster, plan)
-                danger = "; ".join(dangers(self._cluster, plan, changes))
-                result = result_of(self._cluster, hosts, plan, changes)._replace(shared=self.shared)
+                planned = await self._planned(hosts, plan)
+                danger, result = planned.danger, planned.result
                 if dry_run or (danger and not (yes and self._is_as_approved(danger, approved, revision))):
                     return result._replace(refused=danger, revision=self._revision(hosts))
                 approved = danger
-                orders = self._book.made(plan, cause, self.now())
+                orders = await asyncio.to_thread(self._book.made, plan, cause, self.now())
                 if self._sharing is None or not orders:
-                    break
+                    if not self._book.outdates(orders):
+                        break
+                    continue
                 offered = await self._sharing.offer(tuple(orders.values()))
                 if not offered.moved and not self._book.outdates(orders):
                     break
             else:
                 orders = self._book.made(plan, cause, self.now())
-            self._override(plan, cause, orders)
+            told = self._override(plan, cause, orders, planned.recompiled)
         own = tuple(orders.values())
         # All at once: a slow disk must not hold up the workers.
-        pending, unkept, peers = await asyncio.gather(
+        _, pending, unkept, peers = await asyncio.gather(
+            _in_turns(told),
             self._workers.deliver(),
             self._persistence.orders_written(plan.hosts),
             _nobody() if self._sharing is None or not own else self._sharing.confirmed(offered.place),
@@ -188,6 +195,21 @@ class OrderService:
             result = result._replace(notes=(*result.notes, note), unasked=offered.unasked)
         return result._replace(pending=pending, peers=peers, id=cause.id, revision=self._revision(hosts))
 
+    async def _planned(self, hosts: tuple[HostKey, ...], plan: OverridePlan) -> "_Planned":
+        """Work out what a plan comes to, in a thread: pools may have thousands of hosts."""
+        overriding = self._cluster.overriding(plan.forced, plan.weights)
+        cluster, shared = self._cluster.snapshot(), self.shared
+
+        def work() -> _Planned:
+            recompiled = overriding.compiled()
+            changes = pool_changes(recompiled)
+            danger = "; ".join(dangers(cluster, plan, changes))
+            return _Planned(
+                danger, result_of(cluster, hosts, plan, changes)._replace(shared=shared), recompiled
+            )
+
+        return await asyncio.to_thread(work)
+
     def _is_as_approved(self, danger: str, approved: str | None, revision: Mapping[str, str]) -> bool:
         """Tell whether a yes was to this danger: to the one found first, by the orders of now."""
         if approved is not None:
@@ -198,19 +220,31 @@ class OrderService:
         return {zone: self._book.digests.zone(zone) for zone in dict.fromkeys(zone for zone, _ in hosts)}
 
     def _override(
-        self, plan: OverridePlan, cause: OrderCause, orders: Mapping[OrderKey, SharedOrder]
-    ) -> None:
-        """Change the overrides at once, with events; persistence keeps them at its next write."""
+        self,
+        plan: OverridePlan,
+        cause: OrderCause,
+        orders: Mapping[OrderKey, SharedOrder],
+        ready: Recompiled | None = None,
+    ) -> list[Callable[[], None]]:
+        """Change the overrides at once; persistence keeps them at its next write. Return what tells of it."""
         before = {host: self._overrides(host) for host in plan.hosts}
-        self._impose(plan, orders, 0.0)
-        for host in sorted(plan.hosts):
-            self._report(host, before[host], self._overrides(host), cause.author, cause.reason)
+        self._impose(plan, orders, 0.0, ready)
         for subscriber in self._subscribers if orders else ():
             subscriber(tuple(orders.values()))
+        return [
+            partial(self._report, host, before[host], self._overrides(host), cause.author, cause.reason)
+            for host in sorted(plan.hosts)
+        ]
 
-    def _impose(self, plan: OverridePlan, orders: Mapping[OrderKey, SharedOrder], now: float) -> None:
+    def _impose(
+        self,
+        plan: OverridePlan,
+        orders: Mapping[OrderKey, SharedOrder],
+        now: float,
+        ready: Recompiled | None,
+    ) -> None:
         self._book.put(orders, now)
-        self._cluster.override(plan.forced, plan.weights)
+        self._cluster.override(plan.forced, plan.weights, ready)
         self._verdicts.ignore_overridden()
         for key in dict.fromkeys([*orders, *_keys_of(plan)]):
             self._keep(key)
@@ -317,14 +351,16 @@ class OrderService:
         """
         theirs = list(orders)
         newer_here: list[SharedOrder] = []
-        taken: dict[OrderKey, SharedOrder] = {}
+        wins: dict[OrderKey, SharedOrder] = {}
+        lost: list[tuple[SharedOrder, SharedOrder]] = []
         for first in range(0, len(theirs), AT_ONCE):
-            merged, some = self._book.merged(theirs[first : first + AT_ONCE], self.now())
-            if merged.changes:
-                self._take(merged, source)
-            taken |= merged.changes
+            merged, some = self._book.merged(theirs[first : first + AT_ONCE], self.now(), wins)
+            wins |= merged.changes
+            lost += merged.lost
             newer_here += newer(self._book.orders, some)
             await asyncio.sleep(0)
+        taken = await self._take(wins, lost, source) if wins else {}
+        newer_here = [one for one in newer_here if one.key not in taken]
         if whole:
             known = {one.key for one in theirs}
             newer_here += (one for key, one in self._book.orders.items() if key not in known)
@@ -336,25 +372,42 @@ class OrderService:
         unserved = frozenset(host for host in hosts if not is_served(self._cluster, host))
         return SharedTaken(tuple(newer_here), tuple(taken.values()), unserved, pending, unkept is None)
 
-    def _take(self, merged: Merged, source: str) -> None:
-        """Impose others' orders at once, with an event for each host whose overrides change."""
+    async def _take(
+        self, wins: Orders, lost: Iterable[tuple[SharedOrder, SharedOrder]], source: str
+    ) -> Orders:
+        """Impose others' orders at once, with an event for each host whose overrides change; return them."""
         # Until the clock is believed it ends nothing.
         now = self.now() if self._clock.steady else 0.0
-        plan = imposed_by(merged.changes, self._cluster, now)
-        old = {key: self._book.orders.get(key) for key in merged.changes}
+        plan = imposed_by(wins, self._cluster, now)
+        overriding = self._cluster.overriding(plan.forced, plan.weights)
+
+        def work() -> Recompiled:
+            self._book.digests.prepare(wins.values())
+            return overriding.compiled()
+
+        ready = await asyncio.to_thread(work)
+        # Later ones may have come in meanwhile.
+        taken = {key: one for key, one in wins.items() if not self._book.outdates({key: one})}
+        if len(taken) < len(wins):
+            plan = imposed_by(taken, self._cluster, now)
+        old = {key: self._book.orders.get(key) for key in taken}
         before = {host: self._overrides(host) for host in plan.hosts}
-        self._impose(plan, merged.changes, now)
-        for key, order in merged.changes.items():
+        self._impose(plan, taken, now, ready)
+        after = {host: self._overrides(host) for host in plan.hosts}
+
+        def tell(key: OrderKey, order: SharedOrder) -> None:
             host, known = (key[0], key[1]), old[key]
-            if host not in plan.hosts or (known is not None and same(known, order)):
-                continue
-            was, held = (one.only(key[2]) for one in (before[host], self._overrides(host)))
-            if was != held:
-                self._report(host, was, held, *whose(order), through=order.node or source)
-        for loser, winner in merged.lost:
+            if host in plan.hosts and (known is None or not same(known, order)):
+                was, held = before[host].only(key[2]), after[host].only(key[2])
+                if was != held:
+                    self._report(host, was, held, *whose(order), through=order.node or source)
+
+        await _in_turns([partial(tell, key, order) for key, order in taken.items()])
+        for loser, winner in lost:
             self._events.tell(
                 "forced", describe_loss(loser, winner, source), zone=loser.zone, host=loser.host
             )
+        return taken
 
     # --- without an order -------------------------------------------------------------------------------
 
@@ -370,14 +423,13 @@ class OrderService:
         plan = expired(self._cluster, now)
         if plan.hosts:
             self._book.over.update(_keys_of(plan))
-            self._override(plan, OrderCause(ITSELF, "its time is over"), {})
+            _at_once(self._override(plan, OrderCause(ITSELF, "its time is over"), {}))
         early = self._book.lapsed(now) if self._book.over and abs(self._offset) > CLOCK_TOLERANCE else {}
         if early:
             again = imposed_by(early, self._cluster, now)
             self._book.over -= early.keys()
-            self._override(
-                again, OrderCause(ITSELF, "its time is not over yet by the other servers' clocks"), {}
-            )
+            cause = OrderCause(ITSELF, "its time is not over yet by the other servers' clocks")
+            _at_once(self._override(again, cause, {}))
         return bool(plan.hosts or early)
 
     def _prune(self, now: float) -> None:
@@ -409,6 +461,26 @@ class OrderService:
 
 def _keys_of(plan: OverridePlan) -> list[OrderKey]:
     return [*((*host, STATE) for host in plan.forced), *((*host, WEIGHT) for host in plan.weights)]
+
+
+class _Planned(NamedTuple):
+    """A plan, worked out."""
+
+    danger: str
+    result: OrderResult
+    recompiled: Recompiled
+
+
+def _at_once(calls: Iterable[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
+
+
+async def _in_turns(calls: Sequence[Callable[[], None]]) -> None:
+    """Make calls, a few at a time: others have their turns between."""
+    for first in range(0, len(calls), TOLD_AT_ONCE):
+        _at_once(calls[first : first + TOLD_AT_ONCE])
+        await asyncio.sleep(0)
 
 
 async def _nobody() -> tuple[str, ...]:

@@ -7,6 +7,8 @@ an override is kept as well, or an earlier one would come back from a server tha
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from geodns.errors import printable
@@ -54,13 +56,13 @@ class Merged(NamedTuple):
     unchanged: frozenset[OrderKey]
 
 
-def merge(own: Orders, others: Iterable[SharedOrder]) -> Merged:
-    """Find which orders of others win here."""
+def merge(own: Orders, others: Iterable[SharedOrder], wins: Orders = MappingProxyType({})) -> Merged:
+    """Find which orders of others win here; `wins` have won already, and do not hold yet."""
     changes: dict[OrderKey, SharedOrder] = {}
     seen: set[OrderKey] = set()
     for other in others:
         seen.add(other.key)
-        known = changes.get(other.key) or own.get(other.key)
+        known = changes.get(other.key) or wins.get(other.key) or own.get(other.key)
         if known is None or beats(other, known):
             changes[other.key] = other
     lost = tuple(
@@ -238,6 +240,12 @@ def is_past(order: SharedOrder, now: float) -> bool:
     return last + TOMBSTONE_KEPT < now
 
 
+@lru_cache(8_000)
+def _number(key: OrderKey, rank: tuple[int, str]) -> int:
+    text = _canonical([*key, *rank])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])
+
+
 class Digests:
     """Digests of the versions of orders, of each zone and of all; a change costs no more for many orders."""
 
@@ -246,12 +254,17 @@ class Digests:
         for order in orders:
             self.change(None, order)
 
+    @staticmethod
+    def prepare(orders: Iterable[SharedOrder]) -> None:
+        """Work out, in any thread, what makes a change to these orders cheap."""
+        for order in orders:
+            _number(order.key, order.version.rank)
+
     def change(self, before: SharedOrder | None, after: SharedOrder | None) -> None:
         """Take one order instead of another; None: there was none, or is none any more."""
         for order, sign in ((before, -1), (after, 1)):
             if order is not None:
-                text = _canonical([*order.key, *order.version.rank])
-                number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])
+                number = _number(order.key, order.version.rank)
                 self._sums[order.zone] = (self._sums.get(order.zone, 0) + sign * number) % 2**128
 
     def zone(self, zone: str) -> str:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from geodns.compiler.choice import Choice, choose
+from geodns.compiler.choice import Choice
 from geodns.config.times import timestamp
-from geodns.control.cluster import Cluster, judged_of, with_changes
+from geodns.control.cluster import Cluster, with_changes
 from geodns.control.edit_guard import weight_lost
 from geodns.control.overrides import describe_state, describe_weight, file_weights, hidden
+from geodns.control.overriding import Recompiled
 from geodns.model.base import FAMILIES, Family
 from geodns.model.shared import SharedOrder
 from geodns.model.state import (
@@ -236,20 +237,17 @@ class PoolChange(NamedTuple):
 
 def preview(cluster: Cluster, plan: OverridePlan) -> dict[PoolKey, PoolChange]:
     """Return the pools that a plan changes, without carrying it out."""
-    forced = with_changes(cluster.forced, plan.forced)
-    live = replace(
-        cluster.live(),
-        forced=cluster.in_force(forced),
-        judged=judged_of(forced),
-        weights={host: one.weight for host, one in with_changes(cluster.weights, plan.weights).items()},
-    )
-    found = {}
-    for key in sorted(cluster.pools_of(plan.hosts)):
-        zone = cluster.zone(key[0])
-        change = PoolChange(cluster.compiled.choices[key], choose(zone, zone.pool_by_name[key[1]], live))
-        if change.before != change.after:
-            found[key] = change
-    return found
+    return pool_changes(cluster.overriding(plan.forced, plan.weights).compiled())
+
+
+def pool_changes(done: Recompiled) -> dict[PoolKey, PoolChange]:
+    """Return the pools that are dealt otherwise than before."""
+    before, after = done.before.choices, done.after.choices
+    if before is after:
+        return {}
+    return {
+        key: PoolChange(before[key], after[key]) for key in sorted(after) if after[key] is not before[key]
+    }
 
 
 def dangers(cluster: Cluster, plan: OverridePlan, changes: Mapping[PoolKey, PoolChange]) -> list[str]:

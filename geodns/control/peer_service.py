@@ -7,7 +7,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -30,6 +31,7 @@ from geodns.signals.http_client import MAX_BODY, HttpClient, UnreadError
 log = logging.getLogger(__name__)
 
 PATH, STATES_PATH, ORDERS_PATH = "/api/v1/peer", "/api/v1/peer/states", "/api/v1/state"
+VOTES_PATH = "/api/v1/votes"
 EVERY = 4.5
 """Seconds from one round to the next, so that servers agree within 5."""
 JITTER = 0.1
@@ -199,7 +201,7 @@ class PeerService:
         return found
 
     async def _fetch_orders(self, peer: KnownPeer) -> list[SharedOrder]:
-        body = await self._body(peer, ORDERS_PATH, MAX_ORDERS_BODY)
+        body = await self.fetch(peer, ORDERS_PATH, MAX_ORDERS_BODY)
         try:
             orders, bad = await asyncio.to_thread(_orders_in, body)
         except (ValueError, RecursionError) as error:
@@ -208,11 +210,17 @@ class PeerService:
             log.warning("%d orders of %s cannot be read: they are left out", bad, peer.url)
         return orders
 
-    async def _body(self, peer: KnownPeer, path: str, most: int = MAX_BODY) -> bytes:
+    async def fetch(self, peer: KnownPeer, path: str, most: int = MAX_BODY) -> bytes:
+        """Get a path of a server, of at most so many bytes, within 2 s.
+
+        Raises:
+            UnreadError: it does not answer so.
+
+        """
         return await self._client.get(peer.url + path, ANSWER, self._headers, connect=CONNECT, most=most)
 
     async def _get(self, peer: KnownPeer, path: str, kind: type[T], most: int = MAX_BODY) -> T:
-        body = await self._body(peer, path, most)
+        body = await self.fetch(peer, path, most)
         try:
             return await asyncio.to_thread(kind.model_validate_json, body)
         except ValidationError as error:
@@ -220,6 +228,10 @@ class PeerService:
             where = ".".join(map(str, first["loc"]))
             what = printable(f"{where}: {first['msg']}"[:200])
             raise UnreadError(f"it does not speak as a geodns of this version does ({what})") from None
+
+    def askable(self) -> dict[str, Callable[[str, int], Awaitable[bytes]]]:
+        """Return the other servers by node, each as `fetch` of it: known are those that have answered."""
+        return {node: partial(self.fetch, peer) for node, peer in self.known.by_node().items()}
 
     # --- what is shown ----------------------------------------------------------------------------------
 

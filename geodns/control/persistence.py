@@ -301,11 +301,13 @@ class Persistence:
                 self._turn.notify_all()
 
     def _write_all(self) -> str | None:
-        trouble = None
         try:
             self._store.reopen()
         except StoreError as error:
             return _forgotten(error)
+        trouble = self._write_together()
+        if trouble is not None:
+            return trouble
         for about in sorted(self._unwritten, key=lambda about: about[0] not in _ORDERS):
             began = time.monotonic()
             try:
@@ -315,6 +317,28 @@ class Persistence:
                 if time.monotonic() - began > SLOW:
                     break
         return trouble
+
+    def _write_together(self) -> str | None:
+        """Write the orders at once: thousands of them, one by one, would take seconds.
+
+        Return why that took long in vain; None: those that are left are to be tried one by one.
+        """
+        about = [one for one in list(self._unwritten) if one[0] in _ORDERS]
+        if len(about) < 2:
+            return None
+        waiting = {one: self._unwritten.pop(one) for one in about}
+        began = time.monotonic()
+        try:
+            with self._store.together():
+                for change in waiting.values():
+                    change()
+        except BaseException as error:
+            for one, change in waiting.items():
+                self._unwritten.setdefault(one, change)
+            if not isinstance(error, StoreError):
+                raise
+            return _forgotten(error) if time.monotonic() - began > SLOW else None
+        return None
 
     def _write(self, about: tuple[str, ...]) -> None:
         # Take it out first, or a newer change of the same subject that comes meanwhile would be lost.

@@ -38,7 +38,7 @@ def shared_alerts(
 
     """
     if away > AWAY:
-        text = f"shared: {view.why or 'the connection is lost'}: this server judges by what it knows itself"
+        text = f"shared: {view.why or 'the connection is lost'}: {_instead(view)}"
         yield Alert("shared away", text, kind="peer", resolved=f"shared: {view.store or 'Redis'} is back")
     elif view.connected and view.why and not doubled and not (last_bad and last_bad in view.why):
         yield Alert(
@@ -86,6 +86,14 @@ def shared_alerts(
             f"{two.theirs} there, {two.mine} here"
         )
         yield Alert(("shared definitions", two.node, two.mine), text, kind="peer")
+
+
+def _instead(view: SharedView) -> str:
+    """Say what is served by while Redis is away."""
+    heard = ", ".join(sorted(node for node, why in view.http.items() if not why))
+    if heard and view.mode == "quorum":
+        return f"votes come from the peers by HTTP while Redis is away: {heard}"
+    return "this server judges by what it knows itself"
 
 
 def _awaited(view: SharedView) -> Iterator[Alert]:

@@ -63,6 +63,7 @@ def join_group(
     for one in judges:
         one.lead_by(programs)
     service.know_by(peers.roll)
+    service.ask_by(peers.askable)
 
     def tells_time(tells: bool) -> None:
         peers.keeps_time = not tells

@@ -142,8 +142,9 @@ class SharedOrders:
         try:
             self._inbox.put_nowait((tuple(orders), dict(revisions), whole))
         except asyncio.QueueFull:
-            self._missed = True
-            self._link.reread()
+            if not self._missed:
+                self._missed = True
+                self._link.reread()
 
     def heard(self, node: str, digest: str | None, place: str | None) -> None:
         """Take which orders another server has in force: their digest, and the place of the last."""

@@ -14,16 +14,20 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from geodns import __version__
 from geodns.config.settings import Settings
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.persistence import Persistence
 from geodns.control.shared_alerts import shared_alerts
+from geodns.control.shared_hearing import SharedHearing
+from geodns.control.shared_heartbeat import HELD, PLACE, OwnHeartbeats, as_merged
 from geodns.control.shared_memory import ServerMemory
+from geodns.control.shared_notes import GroupNotes
 from geodns.control.shared_parts import LinkMaker, OrdersOfGroup, SharedConnection, SumsOfGroup
 from geodns.control.shared_verdicts import SharedVerdicts
-from geodns.control.shared_view import CountsOfServer, SharedView
+from geodns.control.shared_view import CountsOfServer, NoVotesError, SharedView
+from geodns.control.shared_votes import SealedVotes, cursor_of
+from geodns.control.shared_votes_service import Ask, VotesByHttp
 from geodns.control.verdict_service import VerdictService
 from geodns.health.quorum import Quorum
 from geodns.health.quorum_standing import (
@@ -32,16 +36,11 @@ from geodns.health.quorum_standing import (
     QuorumNote,
     TwoDefinitions,
 )
-from geodns.model.shared import (
-    AddressVote,
-    Heartbeat,
-    SharedOrder,
-    SharedSettings,
-    ZoneContent,
-)
+from geodns.model.shared import AddressVote, Heartbeat, SharedOrder, SharedSettings
 from geodns.model.shared_url import parse_url
 from geodns.storage.event_log import EventLog
 from geodns.storage.shared_link import LinkState
+from geodns.storage.shared_messages import BadValueError
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +57,6 @@ BEATS_WAIT = 0.5
 BAD_FOR = 600.0
 """Seconds for which a value that was skipped is an alert."""
 DEFINITIONS_EVERY = 30.0
-BALLOTS = "ballots"
-"""The heartbeat's digest of the votes as they are merged; the link has one of its own of what it wrote."""
-HELD = "held"
-"""The heartbeat's digest of the orders in force."""
-PLACE = "place"
-"""The heartbeat's place in the store's log up to which orders are in force; no digest, but it travels so."""
 NOTE = "shared epoch"
 _WORST = (QuorumMode.OWN, QuorumMode.FROZEN, QuorumMode.QUORUM)
 
@@ -96,17 +89,21 @@ class SharedService:
         """
         self.node = settings.node
         self._shared = shared
-        self._cluster = cluster
         self._judge = verdicts
         self._persistence = persistence
-        self._events = events
+        self._notes = GroupNotes(events, shared.group)
         self._orders: OrdersOfGroup | None = None
         self._roll: Callable[[], tuple[Collection[str] | None, int]] = lambda: (None, 0)
         self._tells_time: Callable[[bool], None] = lambda _: None
         self.epoch = _number(persistence.note(NOTE)) + 1
         self._confirmed = False
         """Whether Redis has told the highest epoch that it knows of us."""
+        self._kept = -1
+        """The epoch that was given to be written down, so that no later start uses it again."""
         self._quorum = Quorum(self.node, self.epoch, time.monotonic(), agree=shared.agree)
+        self._heartbeats = OwnHeartbeats(self._quorum, cluster)
+        self._http = VotesByHttp(shared, self.node, self)
+        self._hearing = SharedHearing(self._quorum, lambda: self._http.heard)
         self._memory = ServerMemory(persistence)
         for node, zones, ago in self._memory.read(time.time()):
             self._quorum.remember(node, zones, ago, time.monotonic())
@@ -128,10 +125,8 @@ class SharedService:
         """Set once another server was heard."""
         self._definitions: tuple[TwoDefinitions, ...] = ()
         self._defined = 0.0
-        self._doubled: set[str] = set()
         self._bad: tuple[int, float] = (0, float("-inf"))
         """How many values were skipped, and when the last one was."""
-        self._zones: tuple[object, dict[str, ZoneContent]] = (None, {})
         self._sums: list[SumsOfGroup] = []
         self._counts: Callable[[], Mapping[str, CountsOfServer]] = dict
         self._leader: Callable[[], str] = lambda: self.node
@@ -160,6 +155,10 @@ class SharedService:
         """Show whose counts of mail are in the totals, and whose programs give orders."""
         self._counts, self._leader = counts, leader
 
+    def ask_by(self, servers: Callable[[], Mapping[str, Ask]]) -> None:
+        """Ask these servers, by node, for their votes while Redis does not bring them."""
+        self._http.ask_by(servers)
+
     def run_too(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something along with the link."""
         self._works.append(work)
@@ -176,8 +175,8 @@ class SharedService:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """The other servers that are heard."""
-        return self._quorum.nodes
+        """The other servers that are heard through Redis: those that take orders from there."""
+        return tuple(node for node in self._quorum.nodes if not self._http.is_away(node))
 
     @property
     def told(self) -> Collection[str]:
@@ -198,6 +197,7 @@ class SharedService:
                 self._link.run(),
                 self._beat_for_ever(),
                 self._tick_for_ever(),
+                self._http.ask_for_ever(lambda: self.connected),
                 *(() if self._orders is None else (self._orders.run(),)),
                 *(work() for work in self._works),
             )
@@ -210,6 +210,8 @@ class SharedService:
                     if self._orders is not None:
                         await self._orders.taken()
                     await self._beaten.wait()
+        elif not self._confirmed:
+            self._raise_epoch(max(self.epoch, self._link.state.epoch_there + 1))
         self.verdicts.look()
 
     async def close(self) -> None:
@@ -229,12 +231,13 @@ class SharedService:
             await asyncio.sleep(TICK_EVERY)
             now = time.monotonic()
             self._quorum.set_known(*self._roll())
+            self._hear(now)
             self._quorum.tick(now)
             self._memory.keep(self._quorum.last_heard(now), now, time.time())
             if now - self._defined >= DEFINITIONS_EVERY:
                 self._defined, self._definitions = now, self._quorum.definitions()
             state = self._link.state
-            if (bad := sum(state.bad.values())) != self._bad[0]:
+            if (bad := sum(self._skipped().values())) != self._bad[0]:
                 self._bad = bad, now
             tells_time = state.connected and state.clock_offset is not None
             self._tells_time(tells_time)
@@ -242,39 +245,39 @@ class SharedService:
                 self._orders.set_clock_offset(state.clock_offset)  # else the peers' median holds
             self.verdicts.look()
 
+    def _hear(self, now: float) -> None:
+        self._hearing.settle(store=self._link.state.connected, now=now)
+
     def beat(self) -> None:
         """Send a heartbeat now, unless it is not known yet which epoch our votes have."""
         if not self._confirmed:
             return
         now, quorum = time.monotonic(), self._quorum
         if self._link.state.twin:  # the link does not tell what the other one says, only that it is there
-            quorum.heard(self._heartbeat().model_copy(update={"epoch": self.epoch + 1}), now)
-        self._link.beat(self._heartbeat())
+            other = self._heartbeats.make(self._orders, time.time()).model_copy(
+                update={"epoch": self.epoch + 1}
+            )
+            quorum.heard(other, now)
+        self._link.beat(self._heartbeats.make(self._orders, time.time()))
 
-    def _heartbeat(self) -> Heartbeat:
-        digests = {BALLOTS: self._quorum.digest}
-        if self._orders is not None:
-            digests |= {HELD: self._orders.digest(), PLACE: self._orders.place}
-        return Heartbeat(
-            node=self.node,
-            epoch=self.epoch,
-            seq=self._quorum.seq,
-            version=__version__,
-            at=time.time(),
-            heard=self._quorum.nodes,
-            zones=self._contents(),
-            digests=digests,
-        )
+    async def votes(self, since: str | None) -> SealedVotes:
+        """Return our votes since a place in them, for another server.
 
-    def _contents(self) -> dict[str, ZoneContent]:
-        sources = self._cluster.sources
-        if self._zones[0] is not sources:
-            contents = {
-                name: ZoneContent(digest=one.zone.digest[:16], serial=one.serial)
-                for name, one in sources.items()
-            }
-            self._zones = sources, contents
-        return self._zones[1]
+        Raises:
+            NoVotesError: not now.
+            UsageError: `since` is no such place.
+
+        """
+        cursor = cursor_of(since)
+        if self._quorum.publishes:
+            self.verdicts.look()
+        kept = self._kept == self.epoch and self._persistence.note_unkept(NOTE) is None
+        if not kept or self._quorum.publishes:
+            raise NoVotesError("the votes of this server are not settled yet: ask again in a second")
+        try:
+            return await self._http.answer(self._heartbeats.make(self._orders, time.time()), cursor)
+        except BadValueError as error:
+            raise NoVotesError(f"the votes of this server cannot be told: {error}") from error
 
     # --- what follows -----------------------------------------------------------------------------------
 
@@ -287,41 +290,40 @@ class SharedService:
         self.verdicts.look()
 
     def _publish(self, changes: Mapping[str, AddressVote | None]) -> None:
-        self._link.publish_votes(self.epoch, changes)
+        self._http.ledger.publish(self.epoch, changes)
+        if self._confirmed:
+            self._link.publish_votes(self.epoch, changes)
 
     def _take_note(self, note: QuorumNote) -> None:
-        if note.kind is NoteKind.HEARD:
-            self._tell(f"server {note.node} of group {self._shared.group} is heard", logging.INFO, note.node)
-        elif note.kind is NoteKind.LOST:
-            text = f"server {note.node} of group {self._shared.group} is heard no more"
-            self._tell(text, logging.WARNING, note.node)
-        elif note.kind is NoteKind.DOUBLED:
-            self._doubled.add(note.node)
-        elif note.kind is NoteKind.UNDOUBLED:
-            self._doubled.discard(note.node)
-        elif note.kind is NoteKind.MODE:
-            log.info("the verdicts of %s are now: %s", ", ".join(sorted(note.zones)), note.mode)
-
-    def _tell(self, text: str, level: int, node: str) -> None:
-        self._events.tell("peer", text, level=level, data={"node": node})
+        if note.kind is NoteKind.REREAD:
+            self._http.reread(note.node)  # the link finds by itself what it has missed
+        self._notes.take(note)
 
     # --- what the link tells ----------------------------------------------------------------------------
 
     def on_beat(self, heartbeat: Heartbeat, clock_offset: float) -> None:
         """Take another server's heartbeat."""
         del clock_offset  # shown by the peers' page; clocks never decide
-        said = heartbeat.digests.get(BALLOTS)
-        votes = {} if said is None else {"votes": said}
-        self._quorum.heard(heartbeat.model_copy(update={"digests": votes}), time.monotonic())
+        self._http.in_store(heartbeat.node)
+        self._quorum.heard(as_merged(heartbeat), time.monotonic())
         if self._orders is not None:
             digests = heartbeat.digests
             self._orders.heard(heartbeat.node, digests.get(HELD), digests.get(PLACE))
         self._beaten.set()
         self._soon()
 
-    def on_votes(self, node: str, epoch: int, changes: Mapping[str, AddressVote | None]) -> None:
+    def on_beat_by_http(self, heartbeat: Heartbeat) -> None:
+        """Take another server's heartbeat; what it says of orders was not asked of Redis."""
+        now = time.monotonic()
+        self._hear(now)
+        self._quorum.heard(as_merged(heartbeat), now)
+        self._soon()
+
+    def on_votes(
+        self, node: str, epoch: int, changes: Mapping[str, AddressVote | None], *, whole: int | None = None
+    ) -> None:
         """Take another server's votes."""
-        self.verdicts.voted(node, epoch, changes)
+        self.verdicts.voted(node, epoch, changes, whole=whole)
 
     def on_orders(self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool) -> None:
         """Take orders that are in the store."""
@@ -336,13 +338,14 @@ class SharedService:
     def on_state(self, state: LinkState) -> None:
         """Take that the link works, or does not."""
         if state.connected and not self._confirmed:
-            self._raise_epoch(max(self.epoch, state.epoch_there + 1))
             self._confirmed = True
+            self._raise_epoch(max(self.epoch, state.epoch_there + 1))
+            self._quorum.republish()  # those of before went to who asked by HTTP
             self.beat()
         elif self._confirmed and state.epoch_there > self.epoch and not state.twin:
             self._raise_epoch(state.epoch_there + 1)
         # A new epoch may have ended what was the matter, and told so by now.
-        self._quorum.connected(self._link.state.connected, time.monotonic())
+        self._hear(time.monotonic())
         self._soon()
 
     def _raise_epoch(self, epoch: int) -> None:
@@ -350,10 +353,14 @@ class SharedService:
         if epoch != self.epoch:
             self.epoch = self._quorum.epoch = epoch
             # At once, and without votes: the older epoch's are refused, which itself ends the connection.
-            self._link.publish_votes(epoch, {})
+            self._publish({})
             self._quorum.republish()
         self._persistence.keep_note(NOTE, str(epoch))
-        self._running.append(asyncio.get_running_loop().create_task(self._persistence.written()))
+        self._running.append(asyncio.get_running_loop().create_task(self._keep_epoch(epoch)))
+
+    async def _keep_epoch(self, epoch: int) -> None:
+        await self._persistence.written()
+        self._kept = epoch
 
     # --- reading ----------------------------------------------------------------------------------------
 
@@ -361,9 +368,9 @@ class SharedService:
         """Return how things stand."""
         state, quorum = self._link.state, self._quorum
         modes = quorum.modes
-        # Who knows of no other server has the votes of all; without the connection that says nothing.
+        # Who knows of no other server has the votes of all; where nobody can be heard that says nothing.
         mode = next((mode for mode in _WORST if mode in modes), QuorumMode.QUORUM)
-        if mode is QuorumMode.QUORUM and not state.connected:
+        if mode is QuorumMode.QUORUM and not self._hearing.yes:
             mode = QuorumMode.OWN
         return SharedView(
             connected=state.connected,
@@ -380,11 +387,18 @@ class SharedService:
             tied=len(quorum.tied),
             votes=quorum.counts,
             lags=dict(self._link.lags),
-            bad=dict(state.bad),
+            bad=self._skipped(),
             signals=self._counts(),
             programs=self._leader(),
             pending=() if self._orders is None else self._orders.awaited,
+            http=self._http.asked,
         )
+
+    def _skipped(self) -> dict[str, int]:
+        found = dict(self._link.state.bad)
+        for reason, count in dict(self._http.bad.counts).items():  # a thread counts them
+            found[reason] = found.get(reason, 0) + count
+        return found
 
     def alerts(self) -> Iterator[Alert]:
         state, view = self._link.state, self.view()
@@ -394,10 +408,10 @@ class SharedService:
             view,
             self.node,
             away=0.0 if state.connected else time.monotonic() - state.since,
-            doubled=sorted({*self._doubled, *([self.node] if state.twin else ())}),
+            doubled=sorted({*self._notes.doubled, *([self.node] if state.twin else ())}),
             definitions=self._definitions,
             unsigned=self._unsigned,
-            last_bad=state.last_bad,
+            last_bad=state.last_bad or self._http.bad.last,
             clock=state.clock_offset or 0.0,
         )
 

@@ -173,8 +173,13 @@ class SharedVerdicts:
 
     # --- the others -------------------------------------------------------------------------------------
 
-    def voted(self, node: str, epoch: int, changes: Mapping[str, AddressVote | None]) -> None:
-        """Take another server's votes; None: it has none on this address any more."""
+    def voted(
+        self, node: str, epoch: int, changes: Mapping[str, AddressVote | None], *, whole: int | None = None
+    ) -> None:
+        """Take another server's votes; None: it has none on this address any more.
+
+        Where they are all that it has, `whole` is its seq when they were read.
+        """
         whys = self._whys_of(node, epoch)
         for key, vote in changes.items():
             if vote is not None and vote.why and len(whys) < MOST_WHYS:
@@ -183,7 +188,7 @@ class SharedVerdicts:
                 whys.pop(key, None)
         votes = {key: vote for key, vote in changes.items() if vote is not None}
         gone = [key for key, vote in changes.items() if vote is None]
-        self._quorum.voted(node, epoch, votes, self._clock(), gone=gone)
+        self._quorum.voted(node, epoch, votes, self._clock(), gone=gone, whole=whole)
         self._wake()
 
     def _whys_of(self, node: str, epoch: int) -> dict[str, str]:

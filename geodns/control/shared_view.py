@@ -1,9 +1,15 @@
 """Describes the servers that this one shares verdicts and orders with, as values."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
+from geodns.errors import GeodnsError
 from geodns.model.state import HostKey
+
+
+class NoVotesError(GeodnsError):
+    """This server cannot tell its votes now; the text says why."""
 
 
 class Lone(NamedTuple):
@@ -65,6 +71,8 @@ class SharedView(NamedTuple):
         signals: whose counts of mail are in the totals, by node.
         programs: the server whose programs give orders.
         pending: servers that have not confirmed the last orders given here.
+        http: the servers that are asked for their votes by HTTP, as Redis does not bring them, each with why
+            it is not heard; empty: it is.
 
     """
 
@@ -86,3 +94,4 @@ class SharedView(NamedTuple):
     signals: Mapping[str, CountsOfServer]
     programs: str
     pending: tuple[str, ...] = ()
+    http: Mapping[str, str] = MappingProxyType({})

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+from geodns.control.peer_service import VOTES_PATH
 from geodns.control.shared_votes import (
     MAX_BODY,
     HeardVotes,
@@ -26,7 +27,6 @@ from geodns.storage.shared_messages import BadValueError, BadValues, Beat, Messa
 
 log = logging.getLogger(__name__)
 
-PATH = "/api/v1/votes"
 EVERY = 2.0
 """Seconds from one question to the next."""
 JITTER = 0.1
@@ -125,6 +125,12 @@ class VotesByHttp:
         if node in self._asked:
             self._asked[node].cursor = None
 
+    def is_away(self, node: str) -> bool:
+        """Tell whether a server is heard by HTTP, and not through Redis."""
+        now = time.monotonic()
+        silent = self._in_store.get(node, float("-inf")) <= now - SILENT_IN_STORE
+        return silent and node in self._asked and self._asked[node].is_heard(now)
+
     @property
     def asked(self) -> dict[str, str]:
         """The servers that are asked now, each with why it is not heard; empty: it is."""
@@ -165,7 +171,7 @@ class VotesByHttp:
     async def _ask(self, node: str, one: AskedServer, ask: Ask) -> None:
         try:
             query = "" if one.cursor is None else f"?since={one.cursor}"
-            body = await ask(PATH + query, MAX_BODY)
+            body = await ask(VOTES_PATH + query, MAX_BODY)
             heard = await asyncio.to_thread(self._read, node, body)
             _require_news(one, heard)
         except UnreadError as error:

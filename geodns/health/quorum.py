@@ -286,6 +286,11 @@ class Quorum(QuorumMerging):
         self._review()
         self._work()
 
+    def frozen(self, now: float) -> bool:
+        """Tell whether it is so short a time since the loss of the connection that nothing may change yet."""
+        self._advance(now)
+        return self._now < self._frozen_until
+
     def tick(self, now: float) -> None:
         """Take the time."""
         self._advance(now)
@@ -314,10 +319,8 @@ class Quorum(QuorumMerging):
                 address.served = address.state
                 merged[key] = state_of(address.state)
         self._changed = {}
-        publish: Mapping[str, AddressVote] = {}
-        gone: tuple[str, ...] = ()
-        if self._hearing.connected:
-            publish, gone = self._votes.take(self._addresses, silent=self._doubled)
+        # Also without a connection: who asks by another way is told what holds now.
+        publish, gone = self._votes.take(self._addresses, silent=self._doubled)
         rechecks = self._rechecks.take(self._addresses, now)
         notes, self._notes = tuple(self._notes), []
         return QuorumNews(merged, publish, gone, rechecks, notes)
@@ -333,7 +336,12 @@ class Quorum(QuorumMerging):
     @property
     def busy(self) -> bool:
         """Whether there is more to merge: call `take` again before long, as once the loop has run."""
-        return bool(self._pending or self._sweeps) or (self._hearing.connected and self._votes.more)
+        return bool(self._pending or self._sweeps or self._votes.more)
+
+    @property
+    def publishes(self) -> bool:
+        """Whether `take` has own votes left to give."""
+        return self._votes.more
 
     @property
     def seq(self) -> int:

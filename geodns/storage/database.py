@@ -75,7 +75,9 @@ class Database:
 
         """
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._joined = False
+        """Whether who has the lock is within `together`."""
         self._keep = keep
         self.offline = offline
         try:
@@ -319,9 +321,22 @@ class Database:
                 database.execute(statement)
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """Keep all that is written within the block at once, or nothing of it, and wait for the disk."""
+        with self._transaction("FULL"):
+            self._joined = True
+            try:
+                yield
+            finally:
+                self._joined = False
+
+    @contextmanager
     def _transaction(self, flush: Flush) -> Iterator[sqlite3.Connection]:
-        """Keep all that the block does, or nothing."""
+        """Keep all that the block does, or nothing; within `together` as a part of that."""
         with self._lock:
+            if self._joined:
+                yield self._database
+                return
             self._reopen()
             if self._file() != self._opened and not self._keep:
                 # SQLite would silently go on writing to a file without a name.

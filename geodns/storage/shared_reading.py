@@ -22,6 +22,7 @@ from geodns.storage.shared_messages import (
 from geodns.storage.shared_scripts import NODES
 from geodns.storage.shared_slices import SLICE, SlicedHashes
 from geodns.storage.shared_writing import Script, SharedWriter
+from geodns.storage.shared_zones import OthersZones, OwnZones, is_part
 
 READ_EVERY = 30.0
 """Seconds from one reading of everything to the next."""
@@ -47,15 +48,25 @@ class SharedReader:
         lags: milliseconds from another server's last vote to here.
         orders: what is in the store, by field.
         busy: whether it reads something else than the log's end.
+        zones: those of servers that have too many for a heartbeat.
 
     """
 
-    def __init__(self, messages: Messages, node: str, events: SharedEvents, writer: SharedWriter) -> None:
+    def __init__(
+        self,
+        messages: Messages,
+        node: str,
+        events: SharedEvents,
+        writer: SharedWriter,
+        own_zones: OwnZones | None = None,
+    ) -> None:
         self._messages = messages
         self._node = node
         self._events = events
         self._writer = writer
         self._bad: BadValues = writer.bad
+        self._own_zones = own_zones or OwnZones()
+        self.zones = OthersZones()
         self._names = Names()
         self._slices = SlicedHashes(writer.bad)
         self._books: dict[bytes, Book] = {}
@@ -369,7 +380,12 @@ class SharedReader:
                 content = self._messages.open_sum(key, field, raw)
                 _refuse(book.full(field), MANY)
                 book.enter(field, digest)
-                changes[name] = content
+                if not is_part(name):
+                    changes[name] = content
+                elif node == self._node:
+                    self._own_zones.there([name])
+                else:
+                    self.zones.take(node, name, content)
             except BadValueError as error:
                 self._bad.note(key, field, error)
         if changes:

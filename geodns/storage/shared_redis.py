@@ -31,6 +31,7 @@ from geodns.storage.shared_writing import (
     Script,
     SharedWriter,
 )
+from geodns.storage.shared_zones import OwnZones
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,8 @@ class SharedLink:
         self._troubles = Troubles(self._clients.place, self._tell)
         token = secrets.token_hex(8)
         self._writer = SharedWriter(self._messages, node, self._troubles, self._bad, token)
-        self._reader = SharedReader(self._messages, node, events, self._writer)
+        self._zones = OwnZones()
+        self._reader = SharedReader(self._messages, node, events, self._writer, self._zones)
         self._scripts: dict[str, Script] = {
             name: self._clients.calls.register_script(text)
             for name, text in (
@@ -226,6 +228,9 @@ class SharedLink:
             "sums": self._writer.sums.digest,
             "orders": self._reader.order_digest(),
         }
+        heartbeat, parts = self._zones.split(heartbeat)
+        if parts:
+            self._writer.publish_sums(heartbeat.epoch, parts)
         self._writer.beat(heartbeat.model_copy(update={"digests": {**heartbeat.digests, **digests}}))
         if self._told.twin or self._reached:
             self._tell()
@@ -283,7 +288,7 @@ class SharedLink:
             return  # said before
         self._know(node, beat)
         self._reader.compare(node, beat.heartbeat.epoch, beat.heartbeat.digests)
-        self._events.on_beat(beat.heartbeat, beat.heartbeat.at - at)
+        self._events.on_beat(self._reader.zones.join(beat.heartbeat), beat.heartbeat.at - at)
 
     def _know(self, node: str, beat: Beat) -> None:
         """Remember who said something last, those longest silent the shortest."""

@@ -43,7 +43,9 @@ FIRST_WAIT, LAST_WAIT = 0.1, 2.0
 BEAT_KEPT = 2.0
 """Seconds that a heartbeat may wait; then it says nothing of now."""
 TOO_MANY = f"the group has {MAX_FIELDS} orders, and no more are taken: end some"
-TOO_MANY_ZONES = "this server has {:,} zones, which are too many to share (some 800 are not): it judges alone"
+TOO_MANY_ZONES = (
+    "this server has {:,} zones, which are too many to share (some 100,000 are not): it judges alone"
+)
 
 
 OLDER, TAKEN, MOVED, FULL, UNFIT = range(5)

@@ -14,7 +14,9 @@ const served = { quorum: "what most servers see is served", frozen: "the last co
 /** Say how things stand among the servers that judge together. */
 function together(one) {
   const lone = one.alone.map((each) => `${each.server} alone says ${each.says} of ${each.hosts.join(", ")}${each.why ? `: ${each.why}` : ""}`);
-  const state = one.connected ? `hears ${one.heard.length} of ${one.known}` : `not connected (${one.why})`;
+  const http = Object.keys(one.http).filter((name) => !one.http[name]);
+  const hears = `hears ${one.heard.length} of ${one.known}${http.length ? `, by HTTP ${list(http)}` : ""}`;
+  const state = one.connected ? hears : `not connected (${one.why})${http.length ? `, ${hears}` : ""}`;
   return [`Group ${one.group}: ${state}, ${served[one.mode] ?? one.mode}`, ...lone].join("; ");
 }
 

@@ -153,10 +153,10 @@ def test_a_host_that_an_edit_takes_meanwhile_is_named_beside_those_that_are_as_o
 ) -> None:
     fake = FakeServices()
 
-    def gone(_: Any, key: HostKey) -> Any:
+    def gone(key: HostKey) -> Any:
         raise NotFoundError(f"zone {key[0]} has no host {key[1]} any more")
 
-    monkeypatch.setattr("geodns.api.order_answers.host_status", gone)
+    monkeypatch.setattr("geodns.api.order_answers.statuses", lambda _: gone)
     status, shown, _ = ask("POST", ORDERS, fake, json=MANY)
     assert (status, shown["hosts"], shown["left"]) == (200, {}, [f"zone {NAME} has no host mta1 any more"])
     assert len(fake.wishes) == 1

@@ -11,7 +11,7 @@ from geodns.api.schemas_peers import PeerJson, PeerStatesJson, PeerStatusJson
 from geodns.api.status import status
 from geodns.control import peers
 from geodns.control.known_peers import KnownPeer
-from geodns.control.peer_service import PATH, STATES_PATH
+from geodns.control.peer_service import PATH, STATES_PATH, VOTES_PATH
 from geodns.control.peers import PeerReport
 from geodns.model.shared import ZoneContent
 from tests.api.test_app import ask
@@ -98,3 +98,9 @@ def test_the_status_shows_the_others_and_in_what_they_differ() -> None:
         {},
         [],
     )
+
+
+def test_a_server_that_shares_nothing_has_no_votes_to_tell() -> None:
+    code, shown, _ = ask("GET", VOTES_PATH)
+    assert code == 404
+    assert "`shared` is not in its settings" in shown["error"]

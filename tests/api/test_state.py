@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.api.bodies import StateJson, read_body
-from geodns.api.state import Imported, export
+from geodns.api.state import CHECKED_AT_ONCE, Imported, checked_state, export
 from geodns.api.state import read as read_state
 from geodns.control.cluster import Cluster
 from geodns.control.overrides import file_weights
@@ -157,3 +157,12 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 def test_no_json_raises_anything_else(forced: Any, weights: Any) -> None:
     with contextlib.suppress(UsageError):
         read({"geodns_state": 1, "forced": forced, "weights": weights}, cluster(), NOW)
+
+
+@pytest.mark.parametrize("wrong", [None, {"forced": 5}, {"wieght": 1}])
+def test_a_long_state_is_checked_in_parts_as_it_would_be_as_a_whole(wrong: Any) -> None:
+    many = [ENTRY | {"host": f"mta{number}"} for number in range(CHECKED_AT_ONCE + 1)]
+    some = [*many, ENTRY | wrong] if wrong else many
+    content = json.dumps(body(*some, node="ns1", orders=[{"zone": NAME}])).encode()
+    whole = None if wrong else read_body(content, StateJson, "EXAMPLE")
+    assert checked_state(content) == whole

@@ -69,6 +69,8 @@ def test_who_is_heard_is_shown(fake: Answering) -> None:
     ("shared", "status", "says"),
     [
         ({"connected": False, "why": "connection refused"}, 1, "not connected"),
+        ({"connected": False, "http": {"ns2": ""}}, 1, "votes come by HTTP from ns2, as Redis does not"),
+        ({"http": {"ns3": "status 404"}}, 0, "ns3 is not heard by HTTP: status 404"),
         (
             {"connected": False, "mode": "own", "known": 1, "heard": ["ns1"]},
             1,

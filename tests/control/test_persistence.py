@@ -452,3 +452,22 @@ def test_whoever_awaits_a_write_has_his_change_on_disk(disk: Disk) -> None:
         await asyncio.gather(*map(order, range(100)))
 
     asyncio.run(many())
+
+
+def test_many_orders_are_one_transaction_and_one_that_cannot_be_kept_keeps_none_of_the_others_away(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    persistence = Persistence(disk.store)
+    begun = Mock(wraps=disk.store._reopen)
+    monkeypatch.setattr(disk.store, "_reopen", begun)
+    for number in range(100):
+        persistence.keep_forced((NAME, f"mta{number}"), DRAINED)
+    persistence.write()
+    assert begun.call_count < 10
+    persistence.keep_forced(MTA1, None)
+    persistence.keep_forced(MTA2, ForcedState(Forced.DRAINED, "\ud800", "ann", NOW))
+    persistence.write()
+    assert "text that is no Unicode" in (persistence.trouble or "")
+    kept = disk.restart().restored().forced
+    assert MTA1 not in kept
+    assert kept[MTA2] == DRAINED

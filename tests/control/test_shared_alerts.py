@@ -52,6 +52,11 @@ CASES = {
         {"away": 3.0},
         ["shared: refused: this server judges by what it knows itself"],
     ),
+    "away-but-heard": Case(
+        {"connected": False, "why": "refused", "http": {"ns3": "", "ns2": "", "ns4": "status 404"}},
+        {"away": 3.0},
+        ["shared: refused: votes come from the peers by HTTP while Redis is away: ns2, ns3"],
+    ),
     "trouble": Case({"why": "the memory of Redis is full"}, {}, ["shared: the memory of Redis is full"]),
     "half": Case(
         {"mode": "own", "heard": ("ns1",)},

@@ -68,14 +68,12 @@ def test_what_did_not_arrive_is_published_again_as_it_was() -> None:
     assert one.published == before
 
 
-def test_nothing_is_published_without_a_connection() -> None:
+def test_votes_are_told_without_a_connection_too_for_who_asks_by_another_way() -> None:
     one = One(connect=False)
     one.probe(OK)
     one.take()
-    assert not one.published
-    one.quorum.connected(True, one.now)
-    one.take()
     assert one.published["a"].vote is UP
+    assert not one.quorum.publishes
 
 
 def test_votes_count_only_with_the_heartbeats_epoch() -> None:

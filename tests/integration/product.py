@@ -37,6 +37,7 @@ SHARED_LASTING = "health.quorum_lasting.LASTING"
 SHARED_LOOK = "health.quorum_merging.LASTING"
 SHARED_FROZEN = "health.quorum.FROZEN_FOR"
 SHARED_SILENT = "health.quorum_peers.SILENT"
+SHARED_ASK = "control.shared_votes_service.EVERY"
 SHARED_READ = "storage.shared_reading.READ_EVERY"
 FOLLOW_QUIET = "cli.follow.log_file.QUIET"
 FOLLOW_PAUSE = "cli.follow.run.PAUSE"
@@ -69,6 +70,7 @@ REAL: dict[str, object] = {
     SHARED_LOOK: 30.0,
     SHARED_FROZEN: 10.0,
     SHARED_SILENT: 5.0,
+    SHARED_ASK: 2.0,
     SHARED_READ: 30.0,
     FOLLOW_QUIET: 5.0,
     FOLLOW_PAUSE: 1.0,

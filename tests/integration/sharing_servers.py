@@ -16,6 +16,7 @@ from tests.integration.mailhosts import MailHost, mail_hosts, polite
 from tests.integration.product import (
     PEERS_EVERY,
     PEERS_FILES,
+    SHARED_ASK,
     SHARED_FROZEN,
     SHARED_LASTING,
     SHARED_LOOK,
@@ -31,6 +32,7 @@ CONSTANTS = {
     SHARED_FROZEN: 2.0,
     SHARED_SILENT: 3.0,
     SHARED_READ: 3.0,
+    SHARED_ASK: 0.5,
     PEERS_EVERY: 1.0,
     PEERS_FILES: 1.0,
 }

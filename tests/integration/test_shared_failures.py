@@ -398,9 +398,13 @@ def test_two_servers(tmp_path: Path, redis: RedisServer) -> None:
         redis.kill()
         all_say(pair, "cannot be reached")
         pair.order("ns1")
-        until(lambda: pair.shared("ns2")["mode"] == "own", "each is by itself")
+        for node, other in (("ns1", "ns2"), ("ns2", "ns1")):
+            told = f"votes come from the peers by HTTP while Redis is away: {other}"
+            until(lambda: pair.warned(node, told), "they ask each other")  # noqa: B023
+            assert pair.shared(node)["heard"] == ["ns1", "ns2"]
         until(pair.holds, "they tell each other")
         assert pair.unchanged_since(before)
+        fails_and_comes_back(pair, "mta3")
         redis.start()
         pair.agree("two without Redis")
 

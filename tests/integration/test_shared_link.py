@@ -20,6 +20,7 @@ from geodns.model.shared import (
     SharedOrder,
     SharedSettings,
     Vote,
+    ZoneContent,
 )
 from geodns.storage.shared_client import Clients
 from geodns.storage.shared_link import LinkDownError, LinkState, MissingLibraryError, Put
@@ -62,6 +63,7 @@ class Server:
         self.sums: dict[str, dict[str, JsonValue]] = {}
         self.beats: dict[str, Heartbeat] = {}
         self.beating = True
+        self.zones: dict[str, ZoneContent] = {}
         self.states: list[LinkState] = []
         self.link = SharedLink(SharedSettings(url=url, group=group, **more), node, self)
 
@@ -104,9 +106,8 @@ class Server:
     async def beat(self) -> None:
         while True:
             if self.beating:
-                self.link.beat(
-                    Heartbeat(node=self.node, epoch=self.epoch, seq=0, version="1", at=time.time())
-                )
+                said = Heartbeat(node=self.node, epoch=self.epoch, seq=0, version="1", at=time.time())
+                self.link.beat(said.model_copy(update={"zones": self.zones}))
             await asyncio.sleep(BEAT)
 
 
@@ -183,6 +184,32 @@ def test_what_one_says_reaches_the_other(redis: RedisServer, way: str) -> None:
             await until(lambda: three.has("ns1", a=DOWN))
             assert three.orders == one.orders
             assert three.sums == {"ns1": {"mx1": {"sent": 5}}}
+
+    run(work())
+
+
+def test_thousands_of_zones_are_heard_and_what_is_left_of_them_after_a_restart(redis: RedisServer) -> None:
+    content = ZoneContent(digest="0" * 16, serial=2026113001)
+    many = dict.fromkeys((f"out{number}.example.com" for number in range(3_000)), content)
+
+    async def work() -> None:
+        one, two = Server(redis.url, "ns1", secret=b"a"), Server(redis.url, "ns2", secret=b"a")
+        one.zones = many
+        async with running(one, two):
+            await until(lambda: "ns1" in two.beats and two.beats["ns1"].zones.keys() == many.keys())
+            late = Server(redis.url, "ns3", secret=b"a")
+            async with running(late):
+                await until(lambda: "ns1" in late.beats and late.beats["ns1"].zones.keys() == many.keys())
+            assert (two.sums, late.sums) == ({}, {})
+            one.zones = {**many, "more.example.com": content}
+            await until(lambda: "more.example.com" in two.beats["ns1"].zones)
+        again = Server(redis.url, "ns1", secret=b"a")
+        again.zones = {"one.example.com": content}
+        async with running(again, two):
+            await until(lambda: two.beats["ns1"].zones == again.zones)
+            fields = GROUP + "sums:ns1"
+            await until(lambda: not [one for one in redis.run("HKEYS", fields) if b"zones" in one])
+            assert again.link.state.bad == two.link.state.bad == {}
 
     run(work())
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from geodns.errors import StoreError
 from geodns.model.shared import OrderVersion, SharedOrder
 from geodns.model.state import Forced, ForcedState, ForcedWeight
 from geodns.storage.state_file import FILE_NAME, StateFile
@@ -116,4 +117,24 @@ def test_an_end_by_an_earlier_version_is_told_from_a_row_that_is_lost(tmp_path: 
     assert gone == {(*MTA1, "state"), (*MTA1, "weight")}
     store.clear_forced(MTA2, order(host="mta2", ends=True))
     assert not store.load_orders()[(*MTA2, "state")].gone
+    store.close()
+
+
+def test_what_is_written_together_is_kept_at_once_or_not_at_all(tmp_path: Path) -> None:
+    store = reopen(tmp_path)
+    with store.together():
+        store.save_forced(MTA1, DRAINED, order())
+        store.save_forced(MTA2, DRAINED)
+
+    def fail() -> None:
+        with store.together():
+            store.clear_forced(MTA1)
+            store.save_forced(MTA2, ForcedState(Forced.DRAINED, "\ud800", "ann", NOW))
+
+    with pytest.raises(StoreError, match="text that is no Unicode"):
+        fail()
+    store.clear_forced(MTA2)
+    store.close()
+    store = reopen(tmp_path)
+    assert (store.load_forced(), store.load_orders()) == ({MTA1: DRAINED}, kept(order()))
     store.close()
