@@ -129,6 +129,11 @@ def test_it_reads_the_state_of_a_server_that_runs(place: Path) -> None:
     assert {name for name in before | after if before.get(name) != after.get(name)} <= {"state/geodns.db-shm"}
 
 
+def test_on_the_way_back_the_state_of_the_newer_program_will_do(place: Path) -> None:
+    _newer_state(place)
+    assert rehearsed(place, handover=replace(running(place), back=True)) == (0, "")
+
+
 # --- what the settings and files say ---------------------------------------------------------------------
 
 
