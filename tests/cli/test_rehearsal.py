@@ -258,8 +258,7 @@ def test_a_program_that_cannot_serve(
     place: Path, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, broken: Any, says: str
 ) -> None:
     monkeypatch.setattr(where, name, broken)
-    if broken is _hang or name == "respond":
-        monkeypatch.setattr(trial_queries, "WITHIN", 0.3)
+    monkeypatch.setattr(trial_queries, "WITHIN", 0.3)
     if (where, broken) == (rehearsal, _hang):
         monkeypatch.setattr(rehearsal, "LIMIT", 1.5)
     before = tree(place)
