@@ -32,7 +32,7 @@ _COMMANDS = {
     "warmup": "show how new IPs are warmed up; hold, resume, restart or skip-to",
     "export-state": "write all overrides to a file",
     "import-state": "take up overrides from a file",
-    "upgrade": "have a running server go on as another version, without a lost query",
+    "upgrade": "have a running server go on as another version of it",
     "reload": "have a running server read its zone files anew",
     "querylog": "have a running server log its queries for a while",
     "import": "turn a BIND zone file or an octoDNS zone into a zone file",

@@ -66,7 +66,7 @@ def upgrade(config: Path | None, state: str | None, program: str | None, *, back
     with contextlib.closing(_connected(folder)) as connection:
         _send(connection, wanted)
         for line in _lines(connection, began + WITHIN):
-            if _take(line):
+            if _take(line, back=back):
                 return
     raise ServerError(
         "the server closed the connection before the end: `geodns status` says which version runs, its log "
@@ -192,7 +192,7 @@ def _read(line: bytes) -> dict[str, Any]:
 # --- what it says --------------------------------------------------------------------------------------
 
 
-def _take(line: dict[str, Any]) -> bool:
+def _take(line: dict[str, Any], *, back: bool) -> bool:
     """Print what the server says; return whether the upgrade is done.
 
     Raises:
@@ -201,7 +201,7 @@ def _take(line: dict[str, Any]) -> bool:
     """
     match line:
         case {"done": {"version": version, "before": before, "seconds": seconds}}:
-            click.echo(_done(str(version), str(before), float(seconds)))
+            click.echo(_done(str(version), str(before), float(seconds), back=back))
             return True
         case {"failed": why}:
             serving = line.get("serving")
@@ -217,9 +217,9 @@ def _take(line: dict[str, Any]) -> bool:
     return False
 
 
-def _done(version: str, before: str, seconds: float) -> str:
+def _done(version: str, before: str, seconds: float, *, back: bool) -> str:
     what = f"from {before} to {version}" if version != before else f"to another {version}"
     return printable(
-        f"upgraded {what} in {seconds:.1f} s: the sockets stayed open, and the old workers answered until "
-        "the new ones did"
+        f"{'went back' if back else 'upgraded'} {what} in {seconds:.1f} s: the sockets stayed open, and the "
+        "old workers answered until the new ones did"
     )

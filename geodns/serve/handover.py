@@ -14,7 +14,7 @@ import os
 import types
 import typing
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from struct import Struct
 from typing import Any
 
@@ -50,6 +50,7 @@ class Program:
         package: folder of the modules.
         fingerprint: of that folder's files when the program started.
         formats: that it writes, by the names of the files in the state folder.
+        file: that `path` led to when the program started: a link may name another version since.
 
     """
 
@@ -59,6 +60,11 @@ class Program:
     package: str = ""
     fingerprint: str = ""
     formats: Mapping[str, int] = field(default_factory=dict)
+    file: str = ""
+
+    def as_started(self) -> "Program":
+        """Return it by its own file, to go back to: no link leads elsewhere."""
+        return replace(self, path=self.file or self.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,14 @@ def this_program(version: str) -> Program:
         path = Path(sys.executable).absolute().with_name("geodns")
     known = str(path) if os.access(path, os.X_OK) else ""
     after = sys.argv[sys.argv.index("serve") + 1 :] if "serve" in sys.argv else []
-    return Program(version, known, tuple(after), str(PACKAGE), fingerprint())
+    return Program(
+        version,
+        known,
+        tuple(after),
+        str(PACKAGE),
+        fingerprint(),
+        file=os.path.realpath(known) if known else "",
+    )
 
 
 def take_over(environ: MutableMapping[str, str]) -> Handover | None:
@@ -116,7 +123,7 @@ def _give_back(handover: Handover, program: Program, why: str, environ: Mapping[
             going_back=why,
             failed_step=UpgradeStep.CONTROL,
         )
-        error = replace_program(handover.writer, back, environ)
+        error = replace_program(handover.writer.as_started(), back, environ)
         log.error("%s cannot be started either: %s", handover.writer.path, error)
     log.error("tried again in %g s; the workers go on with what they have: %s", AGAIN, why)
     if signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, AGAIN) is None:

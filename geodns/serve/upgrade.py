@@ -137,7 +137,7 @@ class Upgrades:
                 return "there was no upgrade: there is no program to go back to"
             if _has_changed(self.earlier):
                 return f"the program before ({self.earlier.path}) is gone or was changed"
-            return self._plan.check_way_back(self.earlier) or self.earlier
+            return self._plan.check_way_back(self.earlier) or self.earlier.as_started()
         path = request.program or own.path
         if not path:
             return "it is not known with which program this server was started: give --program"
@@ -161,7 +161,7 @@ class Upgrades:
         """Give this program up for the one that handed over to it."""
         log.error("upgrade: %s: back to version %s", why, handover.writer.version)
         self.departure = Departure(
-            handover.writer,
+            handover.writer.as_started(),
             client,
             handover.begun,
             going_back=why,

@@ -131,8 +131,12 @@ class Database:
         return opened, [*warnings, *opened.remarks()]
 
     @classmethod
-    def copy_of(cls, directory: Path) -> Self:
+    def copy_of(cls, directory: Path, *, newer: bool = False) -> Self:
         """Hold the file's rows in memory for good, and leave the file as it is; none where there is none.
+
+        Args:
+            directory: where it lies.
+            newer: whether a newer format is read as far as that goes: it is given back before the real start.
 
         Raises:
             StoreError: it cannot be read, or a newer geodns wrote it.
@@ -143,7 +147,7 @@ class Database:
             found = format_of(path)
             if found is None:
                 raise StoreError(f"{path} cannot be read: let this user read it and what stands beside it")
-            if found > cls.VERSION:
+            if found > cls.VERSION and not newer:
                 raise NewerFormatError(path, found, cls.VERSION)
         return cls(path, StoreError(f"{path} is only read"), touch=False, keep=True)
 
@@ -166,6 +170,8 @@ class Database:
             ]
         place = f"it was {'kept' if older else 'set aside'} as {aside.name}"
         does, where = "starts without it", ""
+        if taken and older:
+            return opened, [f"{how}: {place}, and the server took over {taken} rows of it"]
         if taken:
             does, where = f"took over what can be read of it ({taken} rows)", " where they are no more"
         return opened, [f"{how}: {place} and the server {does}; {cls.LOSS}{where}"]

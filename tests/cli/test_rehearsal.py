@@ -129,6 +129,11 @@ def test_it_reads_the_state_of_a_server_that_runs(place: Path) -> None:
     assert {name for name in before | after if before.get(name) != after.get(name)} <= {"state/geodns.db-shm"}
 
 
+def test_on_the_way_back_the_state_of_the_newer_program_will_do(place: Path) -> None:
+    _newer_state(place)
+    assert rehearsed(place, handover=replace(running(place), back=True)) == (0, "")
+
+
 # --- what the settings and files say ---------------------------------------------------------------------
 
 
@@ -253,8 +258,7 @@ def test_a_program_that_cannot_serve(
     place: Path, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, broken: Any, says: str
 ) -> None:
     monkeypatch.setattr(where, name, broken)
-    if broken is _hang or name == "respond":
-        monkeypatch.setattr(trial_queries, "WITHIN", 0.3)
+    monkeypatch.setattr(trial_queries, "WITHIN", 0.3)
     if (where, broken) == (rehearsal, _hang):
         monkeypatch.setattr(rehearsal, "LIMIT", 1.5)
     before = tree(place)

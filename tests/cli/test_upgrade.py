@@ -96,7 +96,9 @@ def test_the_program_is_named_by_its_path_with_its_links(here: Path) -> None:
     assert server.asked[0]["upgrade"]["program"] == str(here / "next/bin/geodns")
 
 
-def test_it_finds_the_state_as_serve_does(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_finds_the_state_as_serve_does(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (here / "etc").mkdir()
     (here / "etc/geodns.yaml").write_text("state: lib\n")
     with _Server(here / "etc/lib", [DONE]):
@@ -105,6 +107,7 @@ def test_it_finds_the_state_as_serve_does(here: Path, monkeypatch: pytest.Monkey
     with _Server(here / "from/the/environment", [DONE]) as server:
         assert run("--back") == 0
     assert server.asked == [{"back": {}}]
+    assert "went back from 1.2 to 1.3 in 1.4 s: " in capsys.readouterr().out
     deep = here / ("d" * 60) / ("e" * 60)
     with _Server(deep, [DONE]):
         assert run("--state", str(deep)) == 0

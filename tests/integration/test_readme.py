@@ -58,6 +58,8 @@ APART = (
     "curl -s http://127.0.0.1:5310",
     "geodns check zones",
     "git -C /etc/geodns",
+    "ln -sfn",
+    "geodns upgrade",
 )
 """Blocks that have a test of their own below, by how they begin."""
 NOT_RUN = ("make check", "install -m", "podman", "kubectl")

@@ -1,5 +1,6 @@
-"""Upgrades from this version to a copy of it that calls itself another."""
+"""Upgrades from this version to a copy of it with another number, by the commands of docs/upgrading.md."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,13 +16,19 @@ hosts: {mta1: 192.0.2.11}
 records: {n: {A: 192.0.2.1}}
 """
 NAME = "lab.example"
+PAGE = Path(__file__).parents[2] / "docs/upgrading.md"
+UPGRADE, BACK = (
+    found.split() for found in re.findall(r"^\S*geodns (upgrade .*)$", PAGE.read_text(), re.MULTILINE)
+)
 
 
 def copy(folder: Path, version: str, broken: str = "") -> str:
-    """Install this version under another name; return its program."""
+    """Install this version under another name, and with another format of the state; return its program."""
     package = folder / "geodns"
     shutil.copytree(Path(geodns.__file__).parent, package)
     (package / "__init__.py").write_text(f'"""geodns."""\n\n__version__ = "{version}"\n')
+    formats = package / "storage/formats.py"
+    formats.write_text(formats.read_text().replace('"geodns.db": 1', '"geodns.db": 2'))
     if broken:
         daemon = package / "daemon.py"
         text = daemon.read_text()
@@ -49,18 +56,24 @@ def test_another_version_takes_over_and_a_broken_one_does_not(tmp_path: Path) ->
         Load(server.listen[0], pause=0.002) as load,
     ):
         assert load.wait_for_more()
-        state = ("--state", str(tmp_path / "state"))
+        config = tmp_path / "asked.yaml"
+        config.write_text("state: state\n")
+        ask = [word.replace("/etc/geodns/geodns.yaml", str(config)) for word in UPGRADE]
         asked = server.metric("geodns_queries_total", transport="udp")
-        done = server.command("upgrade", *state, "--program", good, timeout=100)
+        done = server.command(*ask, "--program", good, timeout=100)
         assert done.returncode == 0, done.stderr
         assert version(server) == "9.0"
         assert server.metric("geodns_queries_total", transport="udp") >= asked
-        failed = server.command("upgrade", *state, "--program", broken, timeout=100)
+        assert server.command("drain", "mta1").returncode == 0
+        failed = server.command(*ask, "--program", broken, timeout=100)
         assert failed.returncode == 1
         assert "ended with status 3" in failed.stderr + failed.stdout
         assert version(server) == "9.0"
-        back = server.command("upgrade", *state, "--back", timeout=100)
+        back = server.command(*BACK, "--state", str(tmp_path / "state"), timeout=100)
         assert back.returncode == 0, back.stderr
+        assert "went back from 9.0" in back.stdout
         assert version(server) == geodns.__version__
+        assert server.host("mta1", NAME)["forced"] == "drained"
+        assert [one.name for one in (tmp_path / "state").glob("geodns.db.*")] == ["geodns.db.format-2"]
         assert load.wait_for_more()
     assert load.lost == 0

@@ -137,3 +137,9 @@ def test_a_variable_that_tells_of_nothing(number: str) -> None:
         return
     with pytest.raises(HandoverError):
         take_handover({HANDOVER: number})
+
+
+def test_the_way_back_follows_no_link() -> None:
+    program = Program("1", "/opt/geodns/bin/geodns", ("--state", "s"), file="/opt/geodns-1/bin/geodns")
+    assert program.as_started() == dataclasses.replace(program, path="/opt/geodns-1/bin/geodns")
+    assert Program("1", "/opt/geodns/bin/geodns").as_started().path == "/opt/geodns/bin/geodns"
