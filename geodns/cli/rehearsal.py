@@ -209,7 +209,8 @@ def _control(
         return 0
     good = False
     try:
-        asyncio.run(_Rehearsal(settings, _carried(context, handover), progress).run())
+        back = handover is not None and handover.back
+        asyncio.run(_Rehearsal(settings, _carried(context, handover), progress, back=back).run())
         good = True
     except GeodnsError as error:
         progress.fail(str(error))
@@ -241,8 +242,11 @@ def _place_of(error: BaseException) -> str:
 class _Rehearsal:
     """A control process that does what it does up to its first Table, but for all that reaches outside."""
 
-    def __init__(self, settings: Settings, context: ControlContext, progress: RehearsalProgress) -> None:
+    def __init__(
+        self, settings: Settings, context: ControlContext, progress: RehearsalProgress, *, back: bool
+    ) -> None:
         self._settings = settings
+        self._back = back
         self._context = context
         self._progress = progress
         self._died: asyncio.Future[str] | None = None
@@ -250,7 +254,7 @@ class _Rehearsal:
     async def run(self) -> None:
         progress, settings = self._progress, self._settings
         progress.step = "reading the state"
-        store = StateFile.copy_of(settings.state)
+        store = StateFile.copy_of(settings.state, back=self._back)
         progress.step = "making its services"
         # Its own queries must not be limited, nor fill anybody's query log.
         quiet = settings.model_copy(update={"state": _NOWHERE, "rate_limit": None, "query_log": None})

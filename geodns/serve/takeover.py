@@ -31,10 +31,13 @@ AGAIN = 5.0
 
 
 def this_program(version: str) -> Program:
-    """Return the running program: its `bin/geodns`, and what it was called with."""
-    path = Path(sys.argv[0]).absolute()
+    """Return the running program: its `bin/geodns`, and what it was called with.
+
+    Links are followed: one that has come to point at the next version is no way back to this one.
+    """
+    path = Path(sys.argv[0]).resolve()
     if not os.access(path, os.X_OK) or path.is_dir():  # `python -m geodns`, for one
-        path = Path(sys.executable).absolute().with_name("geodns")
+        path = Path(sys.executable).with_name("geodns").resolve()
     known = str(path) if os.access(path, os.X_OK) else ""
     after = sys.argv[sys.argv.index("serve") + 1 :] if "serve" in sys.argv else []
     return Program(version, known, tuple(after), str(PACKAGE), fingerprint())

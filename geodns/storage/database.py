@@ -129,8 +129,13 @@ class Database:
         return opened, [*warnings, *opened.remarks()]
 
     @classmethod
-    def copy_of(cls, directory: Path) -> Self:
+    def copy_of(cls, directory: Path, *, back: bool = False) -> Self:
         """Hold the file's rows in memory for good, and leave the file as it is; none where there is none.
+
+        Args:
+            directory: where it lies.
+            back: whether the newer version that uses it now is to give back the file of before: then that
+                one's rows are held.
 
         Raises:
             StoreError: it cannot be read, or a newer geodns wrote it.
@@ -142,7 +147,9 @@ class Database:
             if found is None:
                 raise StoreError(f"{path} cannot be read: let this user read it and what stands beside it")
             if found > cls.VERSION:
-                raise NewerFormatError(path, found, cls.VERSION)
+                if not back or format_of(before_format(path, found)) != cls.VERSION:
+                    raise NewerFormatError(path, found, cls.VERSION)
+                path = before_format(path, found)
         return cls(path, StoreError(f"{path} is only read"), touch=False, keep=True)
 
     @classmethod

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import geodns
+from geodns.storage.formats import FORMATS
 from tests.integration.cluster import Server, serving
 from tests.integration.serving import Load
 from tests.integration.upgrading import write_program
@@ -18,10 +19,14 @@ NAME = "lab.example"
 
 
 def copy(folder: Path, version: str, broken: str = "") -> str:
-    """Install this version under another name; return its program."""
+    """Install this version under another name and with the next format of its state; return its program."""
     package = folder / "geodns"
     shutil.copytree(Path(geodns.__file__).parent, package)
     (package / "__init__.py").write_text(f'"""geodns."""\n\n__version__ = "{version}"\n')
+    formats, number = package / "storage/formats.py", FORMATS["geodns.db"]
+    text = formats.read_text().replace(f'"geodns.db": {number}', f'"geodns.db": {number + 1}')
+    assert text != formats.read_text()
+    formats.write_text(text)
     if broken:
         daemon = package / "daemon.py"
         text = daemon.read_text()
@@ -59,8 +64,12 @@ def test_another_version_takes_over_and_a_broken_one_does_not(tmp_path: Path) ->
         assert failed.returncode == 1
         assert "ended with status 3" in failed.stderr + failed.stdout
         assert version(server) == "9.0"
+        drained = server.command("drain", "mta1", "--yes")
+        assert drained.returncode == 0, drained.stderr
         back = server.command("upgrade", *state, "--back", timeout=100)
         assert back.returncode == 0, back.stderr
         assert version(server) == geodns.__version__
+        assert "drained" in str(server.status()["zones"])
+        assert (tmp_path / "state" / f"geodns.db.format-{FORMATS['geodns.db'] + 1}").exists()
         assert load.wait_for_more()
     assert load.lost == 0

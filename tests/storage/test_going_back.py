@@ -257,6 +257,10 @@ def test_a_copy_is_of_what_is_there(tmp_path: Path) -> None:
     _newer(tmp_path)
     with pytest.raises(NewerFormatError):
         StateFile.copy_of(tmp_path)
+    assert set(StateFile.copy_of(tmp_path, back=True).load_forced()) == {MTA1, MTA2}
+    _no_copy(tmp_path)
+    with pytest.raises(NewerFormatError):
+        StateFile.copy_of(tmp_path, back=True)
     (tmp_path / "geodns.db").write_bytes(b"x" * 4096)
     with pytest.raises(StoreError, match="cannot be read"):
         StateFile.copy_of(tmp_path)
