@@ -1,6 +1,9 @@
 """Upgrades from this version to a copy of it that calls itself another."""
 
+import re
+import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +19,9 @@ hosts: {mta1: 192.0.2.11}
 records: {n: {A: 192.0.2.1}}
 """
 NAME = "lab.example"
+PAGE = (Path(__file__).parents[2] / "docs/upgrading.md").read_text()
+UPGRADE, BACK = re.findall("^/opt/geodns-2/bin/geodns .*", PAGE, re.MULTILINE)
+STEPS = [line.split(":")[0] for line in re.findall("^.* …$", PAGE, re.MULTILINE)]
 
 
 def copy(folder: Path, version: str, broken: str = "") -> str:
@@ -41,6 +47,12 @@ def copy(folder: Path, version: str, broken: str = "") -> str:
     )
 
 
+def asked(line: str, program: str, state: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a line of the page on upgrades, with another program and state folder."""
+    words = line.replace("/opt/geodns-2/bin/geodns", program).replace("/var/lib/geodns", str(state))
+    return subprocess.run(shlex.split(words), capture_output=True, text=True, timeout=100, check=False)
+
+
 def version(server: Server) -> str:
     found: str = server.status()["version"]
     return found
@@ -54,22 +66,23 @@ def test_another_version_takes_over_and_a_broken_one_does_not(tmp_path: Path) ->
         Load(server.listen[0], pause=0.002) as load,
     ):
         assert load.wait_for_more()
-        state = ("--state", str(tmp_path / "state"))
-        asked = server.metric("geodns_queries_total", transport="udp")
-        done = server.command("upgrade", *state, "--program", good, timeout=100)
+        state = tmp_path / "state"
+        counted = server.metric("geodns_queries_total", transport="udp")
+        done = asked(UPGRADE, good, state)
         assert done.returncode == 0, done.stderr
+        assert [line.split(":")[0] for line in done.stdout.splitlines()[:-1]] == STEPS
         assert version(server) == "9.0"
-        assert server.metric("geodns_queries_total", transport="udp") >= asked
-        failed = server.command("upgrade", *state, "--program", broken, timeout=100)
+        assert server.metric("geodns_queries_total", transport="udp") >= counted
+        failed = asked(UPGRADE, broken, state)
         assert failed.returncode == 1
         assert "ended with status 3" in failed.stderr + failed.stdout
         assert version(server) == "9.0"
         drained = server.command("drain", "mta1", "--yes")
         assert drained.returncode == 0, drained.stderr
-        back = server.command("upgrade", *state, "--back", timeout=100)
+        back = asked(BACK, good, state)
         assert back.returncode == 0, back.stderr
         assert version(server) == geodns.__version__
-        assert "drained" in str(server.status()["zones"])
-        assert (tmp_path / "state" / f"geodns.db.format-{FORMATS['geodns.db'] + 1}").exists()
+        assert "drained" in str(server.status())
+        assert (state / f"geodns.db.format-{FORMATS['geodns.db'] + 1}").exists()
         assert load.wait_for_more()
     assert load.lost == 0
