@@ -199,7 +199,7 @@ class Access:
                 raise RefusedError(
                     401 if self._tokens else 403,  # the page asks for a token after 401
                     f"reading by the name {quoted(asked)} needs a token: ask 127.0.0.1, or set "
-                    "`read_token_file` in geodns.yaml",
+                    "`read_token_file` in geodns.yaml, or GEODNS_READ_TOKEN",
                 )
             if request.method not in READS and request.headers.get("Origin", own) != own:
                 raise RefusedError(403, "from a page elsewhere this needs a token of scope `read`")
@@ -277,8 +277,8 @@ def exposed(host: str, tokens: tuple[Token, ...], *, encrypted: bool) -> list[st
     found = []
     if all(token.scope != "read" for token in tokens):
         found.append(
-            "HTTP listens for other machines, and all of them may read it: `read_token_file` in geodns.yaml "
-            "asks them for a token"
+            "HTTP listens for other machines, and all of them may read it: `read_token_file` in geodns.yaml, "
+            "or GEODNS_READ_TOKEN, asks them for a token"
         )
     if tokens and not encrypted:
         found.append(

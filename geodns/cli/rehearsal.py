@@ -126,11 +126,15 @@ def _require_readable(settings: Settings) -> None:
     """Require files that a server which runs can do without, or that its control reads after the start."""
     if settings.cookie_secret_file is not None:
         CookieFile(settings.cookie_secret_file, make=False)
-    for file in (*settings.geoip, *(one for one in (settings.reply_patterns,) if one)):
+    for path in (settings.zones, *settings.geoip, *(one for one in (settings.reply_patterns,) if one)):
         try:
-            file.open("rb").close()
+            if path == settings.zones:
+                with os.scandir(path) as entries:
+                    next((one.stat() for one in entries), None)  # it can be entered, too
+            else:
+                path.open("rb").close()
         except OSError as error:
-            raise StartError(f"{file} cannot be read ({error.strerror}): let this user read it") from None
+            raise StartError(f"{path} cannot be read ({error.strerror}): let this user read it") from None
 
 
 class RehearsalProgress:

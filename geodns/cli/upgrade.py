@@ -30,6 +30,7 @@ _STEPS = {
     "new control": "new control: it reads zones and state …",
     "new workers": "new workers: they begin beside the old ones, on the same sockets …",
 }
+_GOES_ON = "the upgrade goes on, and `geodns status` says which version runs"
 
 
 class _LateError(ServerError):
@@ -65,9 +66,12 @@ def upgrade(config: Path | None, state: str | None, program: str | None, *, back
     began = time.monotonic()
     with contextlib.closing(_connected(folder)) as connection:
         _send(connection, wanted)
-        for line in _lines(connection, began + WITHIN):
-            if _take(line, back=back):
-                return
+        try:
+            for line in _lines(connection, began + WITHIN):
+                if _take(line, back=back):
+                    return
+        except KeyboardInterrupt:
+            raise _LateError(f"only this command has ended: {_GOES_ON}") from None
     raise ServerError(
         "the server closed the connection before the end: `geodns status` says which version runs, its log "
         "says why"
@@ -167,9 +171,7 @@ def _lines(connection: socket.socket, end: float) -> Iterator[dict[str, Any]]:
             connection.settimeout(max(0.001, end - time.monotonic()))
             piece = connection.recv(LONGEST)
         except TimeoutError:
-            raise _LateError(
-                f"not through within {WITHIN:g} s, and it goes on: `geodns status` says which version runs"
-            ) from None
+            raise _LateError(f"not through within {WITHIN:g} s: {_GOES_ON}") from None
         except ConnectionError:
             piece = b""
         if not piece:

@@ -107,7 +107,8 @@ class RehearsalChild:
         if status == 0:
             return ""
         how = f"status {status}" if status > 0 else signal.Signals(-status).name
-        return f"the rehearsal failed ({how}): {self.last}" if self.last else f"the rehearsal failed ({how})"
+        last = self.last.removeprefix("geodns: ")
+        return f"the rehearsal failed ({how}): {last}" if last else f"the rehearsal failed ({how})"
 
     def end(self) -> None:
         """Kill it where it runs, with all that it has started, and forget it."""

@@ -142,7 +142,10 @@ class Upgrades:
         if not path:
             return "it is not known with which program this server was started: give --program"
         if not os.path.isabs(path) or not os.access(path, os.X_OK) or os.path.isdir(path):  # noqa: PTH112, PTH117 - texts
-            return f"{path} is no program: give the path of a geodns, such as /opt/geodns-2/bin/geodns"
+            return (
+                f"{path} is no program that the server's user (uid {os.getuid()}) may run: let it read and "
+                "run all of the new venv, or give another path, such as /opt/geodns-2/bin/geodns"
+            )
         return Program("", path, own.args if request.args is None else request.args)
 
     def _refusal(self) -> str:

@@ -155,6 +155,7 @@ def _zone(text: str) -> Callable[[Path], object]:
     [
         (_zone("ns: {ns1: 192.0.2.53}\nhosts: {mta1: 192.0.2.999}\n"), "out.example.com.yaml:2:"),
         (lambda place: (place / "zones/out.example.com.yaml").unlink(), "no zones in"),
+        (lambda place: (place / "zones").rename(place / "gone"), "zones cannot be read"),
         (_settings("listne: 127.0.0.1:53\n"), "geodns.yaml:1:1"),
         (_settings("cookie_secret_file: secrets\n"), "secrets: there is no such file"),
         (_settings("http_tls: {cert: cert.pem}\n"), "cert.pem"),
@@ -166,6 +167,7 @@ def _zone(text: str) -> Callable[[Path], object]:
     ids=[
         "zone",
         "no-zones",
+        "no-folder",
         "settings",
         "cookies",
         "certificate",

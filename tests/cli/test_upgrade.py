@@ -142,7 +142,20 @@ def test_what_takes_too_long(
     monkeypatch.setattr(command, "WITHIN", 0.05)
     with _Server(here / "state", [STEPS[0]], ends=False):
         assert run() == 3
-    assert "not through within 0.05 s, and it goes on" in capsys.readouterr().err
+    assert "not through within 0.05 s: the upgrade goes on" in capsys.readouterr().err
+
+
+def test_who_interrupts_it_is_told_that_the_upgrade_goes_on(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object, *, back: bool) -> bool:
+        assert not back
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_take", interrupted)
+    with _Server(here / "state", [STEPS[0]]):
+        assert run() == 3
+    assert "only this command has ended: the upgrade goes on" in capsys.readouterr().err
 
 
 # --- where nobody answers --------------------------------------------------------------------------------

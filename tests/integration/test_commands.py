@@ -219,7 +219,19 @@ def test_token(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
 # --- status, query, probe ------------------------------------------------------------------------------
 
 # The fields that programs rely on.
-TOP = {"node", "version", "backend", "uptime_s", "ready", "warnings", "zones", "hosts", "pools", "views"}
+TOP = {
+    "node",
+    "version",
+    "version_since",
+    "backend",
+    "uptime_s",
+    "ready",
+    "warnings",
+    "zones",
+    "hosts",
+    "pools",
+    "views",
+}
 HOST = {
     "state",
     "families",
@@ -346,15 +358,15 @@ FRESH: dict[str, tuple[str, ...]] = {
     "shared": ("shared", "status"),
     "schema": ("schema",),
 }
-"""A use of a command of each file; `test_demo` and `test_readme` start the two that do not end."""
+"""A use of a command of each file; see `ELSEWHERE`, too."""
+ELSEWHERE = ("serve", "demo", "upgrade")
+"""Those that `test_readme`, `test_demo` and `test_upgrade_versions` start."""
 
 
 def test_a_command_of_every_file_is_started_from_nothing_somewhere() -> None:
     every = geodns_group.list_commands(click.Context(geodns_group))
-    assert FRESH.keys() | {"serve", "demo"} <= set(every)
-    assert {_FILES.get(one, one) for one in (*FRESH, "serve", "demo")} == {
-        _FILES.get(one, one) for one in every
-    }
+    assert FRESH.keys() | {*ELSEWHERE} <= set(every)
+    assert {_FILES.get(one, one) for one in (*FRESH, *ELSEWHERE)} == {_FILES.get(one, one) for one in every}
 
 
 def test_commands_work_from_nothing(tmp_path: Path, hosts: dict[str, MailHost]) -> None:

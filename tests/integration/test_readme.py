@@ -58,10 +58,9 @@ APART = (
     "curl -s http://127.0.0.1:5310",
     "geodns check zones",
     "git -C /etc/geodns",
-    "ln -sfn",
-    "geodns upgrade",
+    "/opt/geodns-2/bin/geodns upgrade",
 )
-"""Blocks that have a test of their own below, by how they begin."""
+"""Blocks that have a test of their own below, or in `test_upgrade_versions`, by how they begin."""
 NOT_RUN = ("make check", "install -m", "podman", "kubectl")
 """For a checkout, a machine or a cluster of one's own: `test_docs`, `test_container` and `test_kubernetes`
 look at what they name, and `test_demo` runs `make run-two`."""

@@ -257,6 +257,7 @@ def test_a_copy_is_of_what_is_there(tmp_path: Path) -> None:
     _newer(tmp_path)
     with pytest.raises(NewerFormatError):
         StateFile.copy_of(tmp_path)
+    assert set(StateFile.copy_of(tmp_path, newer=True).load_forced()) == {MTA2, MTA3}
     (tmp_path / "geodns.db").write_bytes(b"x" * 4096)
     with pytest.raises(StoreError, match="cannot be read"):
         StateFile.copy_of(tmp_path)
