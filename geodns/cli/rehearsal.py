@@ -228,12 +228,10 @@ def _carried(context: ControlContext, handover: Handover | None) -> ControlConte
     """Return the context as control gets it after an upgrade."""
     if handover is None:
         return replace(context, number=max(1, context.number))
-    secrets = {Path(name): content for name, content in handover.secrets.items()}
     return replace(
         context,
         number=max(1, handover.number),
         carried=handover.counters,
-        secrets=secrets,
         upgraded_from=handover.writer.version,
     )
 

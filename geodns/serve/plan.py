@@ -25,7 +25,6 @@ class ControlContext:
         before: how that one ended; continues a sentence about it.
         routes: the real places where MTAs ask for routes, as settings have them.
         carried: counters of the control process before, where it ended for an upgrade; in its own form.
-        secrets: contents of files that only root could read, by path as settings have it.
         upgraded_from: version of the program before, for the first control process after an upgrade.
         went_back: why a newer program failed, for the first control process after that.
 
@@ -39,7 +38,6 @@ class ControlContext:
     before: str = ""
     routes: tuple[str, ...] = ()
     carried: bytes = b""
-    secrets: Mapping[Path, bytes] = field(default_factory=dict)
     upgraded_from: str = ""
     went_back: str = ""
 

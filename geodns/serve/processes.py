@@ -314,7 +314,6 @@ class ServerProcesses:
             "" if self.control.last is None else str(self.control.last),
             self._resources.routes.places,
             self.carried,
-            self._plan.secrets,
             upgraded_from="" if handover is None or handover.going_back else handover.writer.version,
             went_back="" if handover is None else handover.going_back,
         )

@@ -64,7 +64,10 @@ def take_over(environ: MutableMapping[str, str]) -> Handover | None:
 
 
 def _abandon() -> None:
-    """End the children of the program before, and close all that it has left open."""
+    """End the children of the program before, and close all that it has left open.
+
+    Signals stay blocked, as in every upgrade: a SIGHUP would end this process before it is handled.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     end = time.monotonic() + LEFT
     left = _children()
@@ -78,7 +81,6 @@ def _abandon() -> None:
     for pid in left:
         os.waitpid(pid, 0)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _children() -> list[int]:
