@@ -26,8 +26,9 @@ def test_spread_is_the_median_and_the_ends() -> None:
     assert spread([1234.5], 0) == "1,234"
 
 
-def test_queries_are_measured_beside_whatever_is_installed() -> None:
-    figures = cpu.measure(0.3, 1)
+def test_queries_are_measured_beside_whatever_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "WARM_UP", 0.05)
+    figures = cpu.measure(0.1, 1)
     installed = [one.name for one in servers.SERVERS if one.installed]
     assert [one.what for one in figures if one.what.startswith("CPU")] == [
         f"CPU a query: {name}" for name in installed
@@ -38,7 +39,8 @@ def test_queries_are_measured_beside_whatever_is_installed() -> None:
 
 def test_queries_with_a_cookie_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "SERVERS", servers.SERVERS[:1])
-    figures = cpu.measure(0.3, 1, cookies=True)
+    monkeypatch.setattr(cpu, "WARM_UP", 0.05)
+    figures = cpu.measure(0.1, 1, cookies=True)
     assert [one.what for one in figures if one.what.startswith("CPU")] == [
         "CPU a query with a cookie: geodns"
     ]
@@ -86,9 +88,9 @@ def test_a_zone_is_loaded_and_answered_from() -> None:
 
 
 def test_loopback_addresses_are_probed() -> None:
-    figures = probing.measure(1.0, sizes=(5, 6), interval=0.5)
-    assert _row(figures, "probing 5 addresses every 0.5 s: CPU").value.endswith("% of a core")
-    assert _row(figures, "probing 6 addresses every 0.5 s: most").value.endswith(" probes/s")
+    figures = probing.measure(0.5, sizes=(5,), interval=0.2)
+    assert _row(figures, "probing 5 addresses every 0.2 s: CPU").value.endswith("% of a core")
+    assert _row(figures, "probing 5 addresses every 0.2 s: most").value.endswith(" probes/s")
 
 
 @pytest.mark.parametrize("kind", ["country", "asn"])
@@ -102,7 +104,9 @@ def test_geoip_files_are_read(kind: str) -> None:
 def test_signals_are_taken_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals, "HOSTS", 3)
     monkeypatch.setattr(signals, "TEMPLATES", 2)
-    figures = signals.measure(0.3, 1, days=1)
+    monkeypatch.setattr(signals, "BATCHES", (1000, 500))
+    monkeypatch.setattr(signals, "RATES", {0.0: "no signals", 1_000.0: "1,000 signals a second"})
+    figures = signals.measure(0.1, 1, days=1)
     assert _row(figures, "signals, 500 in a batch: taken").value.endswith(" /s")
     assert _row(figures, "CPU an answer, 1,000 signals a second").value.endswith(" µs")
     assert float(_row(figures, "1 days of 3 hosts, 40 providers: signals.db").value.split()[0]) > 0

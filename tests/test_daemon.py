@@ -100,7 +100,9 @@ def test_an_end_while_starting_waits_for_nothing(ready: Control) -> None:
     assert ready.status == 0
 
 
-def test_stored_states_are_taken_and_answering_starts_at_once(ready: Control) -> None:
+def test_stored_states_are_taken_and_answering_starts_at_once(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ready.finds = {"192.0.2.11": ProbeResult.FAILURE}
 
     async def nothing(running: Running) -> None:
@@ -112,6 +114,7 @@ def test_stored_states_are_taken_and_answering_starts_at_once(ready: Control) ->
         del target
         await asyncio.sleep(3600)
 
+    monkeypatch.setattr(daemon, "FIRST_ROUND", 60.0)
     ready.probing = never
     began = time.monotonic()
 

@@ -1,7 +1,7 @@
 """The servers' common verdict under random cuts, restarts, pauses, skews, lost and repeated messages."""
 
 import pytest
-from hypothesis import assume
+from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -14,6 +14,10 @@ KEYS = ("a", "b")
 NAMES = ("ns1", "ns2", "ns3", "ns4", "ns5")
 QUIET = 40.0
 """Seconds in which everything that may change has: a server's loss, `fall` probes, void ballots' end."""
+
+EXAMPLES = settings().max_examples
+RUNS = settings(max_examples=EXAMPLES // 2, stateful_step_count=min(50, EXAMPLES))
+"""Half as many as elsewhere, of fewer steps: each simulates minutes of up to five servers."""
 
 servers = st.integers(0, 4)
 keys = st.sampled_from(KEYS)
@@ -245,9 +249,9 @@ class OneFaultyServer(RuleBasedStateMachine):
 
 @pytest.mark.timeout(3600, method="thread")
 def test_servers_agree_once_quiet_and_only_evidence_changes_a_verdict() -> None:
-    run_state_machine_as_test(Servers)
+    run_state_machine_as_test(Servers, settings=RUNS)
 
 
 @pytest.mark.timeout(3600, method="thread")
 def test_one_faulty_server_of_three_never_takes_a_host_out_or_in() -> None:
-    run_state_machine_as_test(OneFaultyServer)
+    run_state_machine_as_test(OneFaultyServer, settings=RUNS)

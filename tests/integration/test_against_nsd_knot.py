@@ -57,7 +57,7 @@ ALL_TYPES = [
 """Every type that the zones have, every kind of type that is none, and some that nobody has."""
 FEW_TYPES = [1, 2, 5, 16, 43, 255]
 """For names that the zones do not have themselves."""
-RARELY = 4
+RARELY = 8
 """At one in so many names a type is asked for that it does not have: each is much like another."""
 VARIANTS, TCP_QUERIES, MUTATED = 1500, 600, 750
 

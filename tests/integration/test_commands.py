@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,11 @@ import pytest
 
 from geodns.cli.main import _FILES
 from geodns.cli.main import geodns as geodns_group
+from tests.integration import from_nothing
 from tests.integration.cluster import ANSWER, Server, geodns, serving, zone_text
 from tests.integration.hammer import Hammer
 from tests.integration.mailhosts import MailHost, closed, mail_hosts, wait_until
+from tests.integration.template import environment
 from tests.integration.terminal import on_terminal
 
 ZONE = "out.example.com"
@@ -376,8 +379,15 @@ def test_commands_work_from_nothing(tmp_path: Path, hosts: dict[str, MailHost]) 
     (tmp_path / "mail.log").touch()
     (tmp_path / "geodns.yaml").write_text("routes_listen: unix:routes\nroutes_resolver: 127.0.0.1:1\n")
     with serving(tmp_path, {ZONE: zone_text(hosts, more='routes: [{use: "@"}]')}, fresh=True) as server:
-        env = {"GEODNS_SERVER": server.http}
-        for name, arguments in FRESH.items():
-            done = geodns(*arguments, env=env, cwd=tmp_path, fresh=True)
-            assert done.returncode == 0, (name, done.stdout, done.stderr)
-            assert "Traceback" not in done.stderr, name
+        done = subprocess.run(
+            [sys.executable, "-m", from_nothing.__name__, json.dumps([*FRESH.values()])],
+            env=environment({"GEODNS_SERVER": server.http}),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=True,
+        )
+    for name, (status, said) in zip(FRESH, json.loads(done.stdout), strict=True):
+        assert status == 0, (name, said)
+        assert "Traceback" not in said, name

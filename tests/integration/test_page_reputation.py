@@ -204,8 +204,7 @@ def hours_left(until: str) -> float:
     return (datetime.fromisoformat(until).timestamp() - time.time()) / 3600
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1500, 320])
+@pytest.mark.parametrize(("dark", "width"), [(False, 1500), (True, 320)], ids=["light-wide", "dark-narrow"])
 def test_it_is_for_everybody(browser: Browser, server: Server, dark: bool, width: int) -> None:
     browser.look(dark=dark, width=width)
     opened(browser, server)

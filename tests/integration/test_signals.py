@@ -251,4 +251,4 @@ def test_orders_are_not_delayed_by_signals(server: Server) -> None:
         for one in posters:
             one.join()
     assert taken.count(200) >= 2
-    assert sorted(took)[10] < 1.0, took
+    assert sorted(took)[10] < 5.0, took
