@@ -18,6 +18,7 @@ from bench import (
     routes,
     shared,
     signals,
+    upgrade,
     views,
 )
 from bench.figures import Figure
@@ -32,6 +33,8 @@ class Options(NamedTuple):
         rounds: turns of each server.
         flips: of each zone.
         probing: seconds.
+        upgrades: of each server.
+        rate: UDP queries a second while these run.
 
     """
 
@@ -39,6 +42,8 @@ class Options(NamedTuple):
     rounds: int
     flips: int
     probing: float
+    upgrades: int
+    rate: int
 
 
 PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
@@ -55,6 +60,7 @@ PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
     "geoip": lambda _: geoip.measure(),
     "shared": lambda _: shared.measure(),
     "signals": lambda options: signals.measure(options.seconds, options.rounds),
+    "upgrade": lambda options: upgrade.measure(options.upgrades, options.rate),
 }
 
 
@@ -70,9 +76,15 @@ PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
 @click.option(
     "--probing", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="Seconds of probing."
 )
-def main(parts: tuple[str, ...], seconds: float, rounds: int, flips: int, probing: float) -> None:
+@click.option("--upgrades", type=click.IntRange(1, 1000), default=100, show_default=True, help="A server.")
+@click.option(
+    "--rate", type=click.IntRange(100, 100_000), default=5000, show_default=True, help="Queries a second."
+)
+def main(
+    parts: tuple[str, ...], seconds: float, rounds: int, flips: int, probing: float, upgrades: int, rate: int
+) -> None:
     """Measure side by side, all on loopback: everything, or only some PARTS."""
-    options = Options(seconds, rounds, flips, probing)
+    options = Options(seconds, rounds, flips, probing, upgrades, rate)
     found: list[Figure] = []
     missing: list[str] = []
     for part in parts or PARTS:
