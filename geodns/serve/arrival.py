@@ -118,6 +118,7 @@ class Arrival:
     def _overdue(self, now: float) -> None:
         self._due = now + TIME
         if self._step is not None:
+            log.error("version %s does not answer yet; the workers before go on", self._version)
             self.tell_end()
             return
         for slot in self.old:

@@ -149,15 +149,15 @@ class _Supervisor:
 
     def _arrive(self, arrival: Arrival) -> None:
         """Go on with an upgrade that brought this program here."""
-        processes, came = self._processes, arrival.handover
+        processes, handover = self._processes, arrival.handover
         trouble = arrival.turn(processes.table.number, processes.workers)
         if trouble and arrival.step is not None:
-            self._upgrades.turn_back(came, arrival.client, trouble, arrival.step)
+            self._upgrades.turn_back(handover, arrival.client, trouble, arrival.step)
         elif arrival.over:
             arrival.tell_end()
             processes.arrival = None
-            before = self._plan.program.version if came.going_back else came.writer.version
-            processes.tell_end(UpgradeEnded(before, came.going_back, came.failed_step, replaced=True))
+            before = self._plan.program.version if handover.going_back else handover.writer.version
+            processes.tell_end(UpgradeEnded(before, handover.going_back, handover.failed_step, replaced=True))
 
     def _say_ready(self) -> None:
         """Tell systemd that every worker answers, once."""
@@ -231,32 +231,36 @@ class _Supervisor:
 
     def _handover(self, departure: Departure) -> Handover:
         """Return all that the next program gets."""
-        plan, processes, came = self._plan, self._processes, self._plan.handover
+        plan, processes, before = self._plan, self._processes, self._plan.handover
         memory, sockets = self._resources.memory, self._resources.sockets
         listening, client = self._desk.listening.socket, departure.client
-        back_to_it = departure.going_back and came is not None
+        word, cells = memory.descriptors
+        earlier, counters = self._upgrades.earlier, processes.carried
+        if departure.going_back and before is not None:
+            earlier, counters = before.earlier, counters or before.counters
         return Handover(
-            plan.program,
-            self._resources.asked,
-            sockets.listen,
-            tuple(tuple(one.fileno() for one in worker) for worker in sockets.udp),
-            tuple(one.fileno() for one in sockets.tcp),
-            sockets.http.fileno(),
-            self._resources.routes.given(),
-            plan.locks,
-            *memory.descriptors,
-            memory.cells.secret,
-            None if listening is None else listening.fileno(),
-            None if client is None else client.socket.fileno(),
-            processes.given(),
-            processes.number,
-            processes.carried or (came.counters if came is not None and back_to_it else b""),
-            {str(path): content for path, content in plan.secrets.items()},
-            came.earlier if came is not None and back_to_it else self._upgrades.earlier,
-            departure.going_back,
-            departure.failed_step,
-            departure.back,
-            departure.begun,
+            writer=plan.program,
+            asked=self._resources.asked,
+            listen=sockets.listen,
+            udp=tuple(tuple(one.fileno() for one in worker) for worker in sockets.udp),
+            tcp=tuple(one.fileno() for one in sockets.tcp),
+            http=sockets.http.fileno(),
+            routes=self._resources.routes.given(),
+            locks=plan.locks,
+            word=word,
+            cells=cells,
+            cells_secret=memory.cells.secret,
+            upgrade_socket=None if listening is None else listening.fileno(),
+            client=None if client is None else client.socket.fileno(),
+            workers=processes.given(),
+            number=processes.number,
+            counters=counters,
+            secrets={str(path): content for path, content in plan.secrets.items()},
+            earlier=earlier,
+            going_back=departure.going_back,
+            failed_step=departure.failed_step,
+            back=departure.back,
+            begun=departure.begun,
         )
 
     def _leave(self) -> None:

@@ -1,7 +1,7 @@
 """An upgrade in the running supervisor: a rehearsal, control's leaving, then another program in this process.
 
 The way back from a program that took over and failed is the same without a rehearsal. The supervisor's loop
-calls `turn`; nothing here waits.
+calls `turn`. Nothing here waits but for a child that looks at, or gives back, the files of an earlier format.
 """
 
 import contextlib
@@ -232,6 +232,8 @@ class Upgrades:
         why = ""
         if departure.back or departure.going_back:
             why = self._plan.give_back(departure.target)
+            if why:
+                log.error("upgrade: the files of before cannot be given back: %s", why)
         if not why or departure.going_back:
             environ = self._plan.notifier.environ
             error = replace_program(departure.target, self._handover(departure), environ)
