@@ -260,6 +260,8 @@ def _geodns(folder: Path, number: int, rate: int) -> list[Figure]:
     http = f"127.0.0.1:{free_port()}"
 
     def prepare(own: Path, port: int) -> list[str]:
+        # An old version answers busy connections for as long as this: 10 s, unless told.
+        (own / "geodns.yaml").write_text("tcp: {idle: 1s}\n", "utf-8")
         command = [programs[0], *GEODNS.prepare(own, port)[3:]]
         command[command.index("--http") + 1] = http
         command[command.index("--workers") + 1] = "2"
