@@ -24,6 +24,15 @@ from geodns.serve.upgrade_socket import MAX_LINE, UpgradeClient, UpgradeRequest,
             "the request is neither an upgrade nor a way back",
         ),
         (b'{"upgrade": {"program": 7}}\n', "the request is neither an upgrade nor a way back"),
+        (b'{"upgrade": {"program": "/\\udcff"}}\n', UpgradeRequest("/\udcff")),
+        *(
+            (line + b"\n", "the request is neither an upgrade nor a way back")
+            for line in (
+                rb'{"upgrade": {"program": "/a\u0000b"}}',
+                rb'{"upgrade": {"program": "/\ud800"}}',
+                rb'{"upgrade": {"program": "/a", "args": ["\ud800"]}}',
+            )
+        ),
         (b"[]\n", "the request is neither an upgrade nor a way back"),
         (b"\xff\n", "the request is no JSON"),
         (b"{" * MAX_LINE, "the request is too long"),
