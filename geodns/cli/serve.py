@@ -24,6 +24,7 @@ from geodns.serve.child_call import call_in_child
 from geodns.serve.handover import Handover, Program, take_handover
 from geodns.serve.plan import ControlContext, RoutesListener, RoutesPlan, ServePlan, TcpLimits
 from geodns.serve.process import entitle
+from geodns.serve.rehearsal import PASSED
 from geodns.serve.systemd import Given, Notifier, take_sockets
 from geodns.serve.takeover import insist, take_over, this_program
 from geodns.storage.formats import FORMATS
@@ -113,6 +114,7 @@ def _rehearse(config: Path | None, flags: Mapping[str, object]) -> int:
     except ImportError as error:
         logs.tell(StartError(f"this program is not whole: {error}: install it into a new venv"))
         return 1
+    click.echo(f"{PASSED}{os.getpid()}")
     return 0
 
 

@@ -16,8 +16,18 @@ if TYPE_CHECKING:
 TIME = 30.0
 """Seconds that a rehearsal may take."""
 
+PASSED = "geodns: rehearsed in process "
+"""Begins the line, ended by the pid, with which a rehearsal says that all is well: status 0 alone is what any
+program may end with, and the process must be the one that was started, since it is to be replaced."""
+
+MOST_LINES = 200
+"""Lines that are passed on; of what follows only the last one is kept."""
+
 _LINE = 4096
 """Bytes without a line's end after which they count as a line."""
+
+_LAST_READS = 32
+"""Reads of what an ended rehearsal has left in the pipe: what it left running may write for ever."""
 
 
 class RehearsalChild:
@@ -54,6 +64,9 @@ class RehearsalChild:
         self._said = said
         self._selector = selector
         self._rest = bytearray()
+        self._path = program.path
+        self._lines = 0
+        self._passed = ""
         self.last = ""
         self.due = time.monotonic() + TIME
         sealed = seal(handover)
@@ -89,9 +102,19 @@ class RehearsalChild:
             rest = b""
         self._rest = bytearray(rest)
         for line in filter(None, lines):
-            self.last = line.decode("utf-8", "replace")
-            self._said(self.last)
+            self._take(line.decode("utf-8", "replace"))
         return bool(data)
+
+    def _take(self, line: str) -> None:
+        if line.startswith(PASSED):
+            self._passed = line.removeprefix(PASSED)
+            return
+        self.last = line
+        self._lines += 1
+        if self._lines <= MOST_LINES:
+            self._said(line)
+        elif self._lines == MOST_LINES + 1:
+            self._said("… (it says more, which is left out)")
 
     def _unwatch(self) -> None:
         if self._out in self._selector.get_map():
@@ -102,13 +125,24 @@ class RehearsalChild:
         status = self._process.poll()
         if status is None:
             return None if now < self.due else f"the rehearsal was not through within {TIME:g} s"
-        while self._out in self._selector.get_map() and self._read():
-            pass
+        for _ in range(_LAST_READS):
+            if self._out not in self._selector.get_map() or not self._read():
+                break
         if status == 0:
-            return ""
+            return self._why_not_passed()
         how = f"status {status}" if status > 0 else signal.Signals(-status).name
         last = self.last.removeprefix("geodns: ")
         return f"the rehearsal failed ({how}): {last}" if last else f"the rehearsal failed ({how})"
+
+    def _why_not_passed(self) -> str:
+        if self._passed == str(self._process.pid):
+            return ""
+        if self._passed:
+            return (
+                f"{self._path} runs geodns in another process, which cannot take this one's place: "
+                "have that script call it with `exec`, or give the `geodns` of the new venv"
+            )
+        return f"{self._path} is no geodns, for it did not rehearse: give the `geodns` of the new venv"
 
     def end(self) -> None:
         """Kill it where it runs, with all that it has started, and forget it."""

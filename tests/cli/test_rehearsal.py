@@ -23,6 +23,7 @@ from geodns.model.state import Forced, ForcedState
 from geodns.serve import handover as handovers
 from geodns.serve import tcp, trial_queries, udp
 from geodns.serve.handover import HANDOVER, AskedSockets, Handover, Program, seal
+from geodns.serve.rehearsal import PASSED
 from geodns.storage.state_file import StateFile
 from geodns.zones import discovery
 
@@ -74,7 +75,10 @@ def rehearsed(place: Path, *args: str, handover: Handover | None = None) -> tupl
         _, how = os.waitpid(pid, 0)
     finally:
         os.close(reading)
-    return os.waitstatus_to_exitcode(how), said.decode()
+    status = os.waitstatus_to_exitcode(how)
+    passed = f"{PASSED}{pid}\n"
+    assert (passed in said.decode()) == (status == 0)
+    return status, said.decode().replace(passed, "")
 
 
 def _live(place: Path, args: tuple[str, ...], writing: int, told: int | None) -> NoReturn:

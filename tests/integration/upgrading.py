@@ -4,6 +4,7 @@ Run as a program it is that version: ``PROGRAM serve OPTIONS``, or ``PROGRAM ser
 """
 
 import json
+import os
 import socket
 import stat
 import sys
@@ -12,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from geodns.serve.rehearsal import PASSED
 from tests.integration import serving
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,6 +41,7 @@ def main(arguments: list[str]) -> int:
         print("heard")  # noqa: T201 - goes to the client
         if options["fault"] == "exec":
             Path(options["program"]).rename(options["program"] + ".gone")
+        print(f"{PASSED}{os.getpid()}")  # noqa: T201 - likewise
         return int(options["fault"] == "rehearsal")
     for name, value in options.get("constants", {}).items():
         module, _, constant = name.rpartition(".")
