@@ -166,8 +166,12 @@ class UpgradeSocket:
         if descriptor is None:
             return cls.open(state)
         opened = socket.socket(fileno=descriptor)
+        path = None if state is None else state.absolute() / NAME
+        if path is not None and (path.is_symlink() or not path.is_socket()):  # removed: nobody gets there
+            opened.close()
+            return cls.open(state)
         opened.setblocking(False)
-        return cls(opened, None if state is None else state.absolute() / NAME)
+        return cls(opened, path)
 
     def accept(self) -> UpgradeClient | None:
         """Let a client in; None: nobody is there, or one that may not ask."""

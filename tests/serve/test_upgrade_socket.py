@@ -83,3 +83,21 @@ def test_another_user_may_not_ask(
 def test_a_folder_in_which_nothing_can_be_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert UpgradeSocket.open(tmp_path / "nowhere").socket is None
     assert "`geodns upgrade` finds no server" in caplog.text
+
+
+def test_a_socket_whose_file_was_removed_is_made_again_by_the_next_program(tmp_path: Path) -> None:
+    opened = UpgradeSocket.open(tmp_path)
+    assert opened.socket is not None
+    kept = UpgradeSocket.adopt(opened.socket.detach(), tmp_path)
+    (tmp_path / "upgrade.sock").unlink()
+    (tmp_path / "elsewhere").write_text("is left alone")
+    (tmp_path / "upgrade.sock").symlink_to("elsewhere")
+    assert kept.socket is not None
+    again = UpgradeSocket.adopt(kept.socket.detach(), tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(str(tmp_path / "upgrade.sock"))
+        accepted = again.accept()
+        assert accepted is not None
+        accepted.close()
+    again.remove()
+    assert (tmp_path / "elsewhere").read_text() == "is left alone"
