@@ -114,8 +114,27 @@ def _rehearse(config: Path | None, flags: Mapping[str, object]) -> int:
     except ImportError as error:
         logs.tell(StartError(f"this program is not whole: {error}: install it into a new venv"))
         return 1
+    except FileNotFoundError:
+        if _has_directory():
+            raise
+        logs.tell(
+            StartError(
+                "the directory in which the server was started is gone, and paths in its settings begin "
+                "there: restart it elsewhere, or with absolute paths"
+            )
+        )
+        return 1
     click.echo(f"{PASSED}{os.getpid()}")
     return 0
+
+
+def _has_directory() -> bool:
+    """Say whether the working directory is still there."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _files(handover: Handover | None) -> SettingsFiles:

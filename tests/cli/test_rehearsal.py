@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import select
+import shutil
 import signal
 import sqlite3
 import struct
@@ -217,6 +218,21 @@ def test_a_handover_of_a_later_format(place: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(handovers, "pack", lambda _: later)
     status, said = rehearsed(place, handover=running(place))
     assert (status, said) == (1, "geodns: the handover has format 2; this program knows up to 1\n")
+
+
+def test_a_directory_that_is_gone(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chdir = os.chdir
+
+    def leave(path: Path) -> None:
+        chdir(path)
+        shutil.rmtree(path)
+
+    asked = running(place)
+    monkeypatch.setattr(os, "chdir", leave)
+    status, said = rehearsed(place, handover=asked)
+    assert status == 1
+    assert "the directory in which the server was started is gone" in said
+    assert said.count("\n") == 1, said
 
 
 # --- a broken program ------------------------------------------------------------------------------------
