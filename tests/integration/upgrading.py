@@ -7,6 +7,7 @@ import json
 import socket
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -28,7 +29,7 @@ def write_program(folder: Path, text: str = PROGRAM) -> str:
     """Put a program into a folder; return its path."""
     path = folder / "geodns"
     path.write_text(text)
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXOTH)
     return str(path)
 
 
@@ -36,7 +37,9 @@ def main(arguments: list[str]) -> int:
     """Be a version of the server, or its rehearsal."""
     options = json.loads(arguments[-1])
     if "--rehearse" in arguments:
-        print("heard")  # noqa: T201 - goes to the client
+        print("heard", flush=True)  # noqa: T201 - goes to the client
+        if options["fault"] == "rehearsal waits":
+            time.sleep(60)
         if options["fault"] == "exec":
             Path(options["program"]).rename(options["program"] + ".gone")
         return int(options["fault"] == "rehearsal")
