@@ -20,6 +20,10 @@ _LINE = 4096
 """Bytes without a line's end after which they count as a line."""
 
 
+_LINES = 200
+"""Lines that are passed on; of more, only the last counts."""
+
+
 class RehearsalChild:
     """``PROGRAM serve --rehearse ARGS``, and what it says.
 
@@ -54,6 +58,7 @@ class RehearsalChild:
         self._said = said
         self._selector = selector
         self._rest = bytearray()
+        self._number = 0
         self.last = ""
         self.due = time.monotonic() + TIME
         sealed = seal(handover)
@@ -90,7 +95,11 @@ class RehearsalChild:
         self._rest = bytearray(rest)
         for line in filter(None, lines):
             self.last = line.decode("utf-8", "replace")
-            self._said(self.last)
+            self._number += 1
+            if self._number <= _LINES:
+                self._said(self.last)
+            elif self._number == _LINES + 1:
+                self._said("… what it says from here on is left out")
         return bool(data)
 
     def _unwatch(self) -> None:
