@@ -24,7 +24,7 @@ from tests.integration.serving import (
 )
 from tests.integration.upgrading import asking, upgrade, write_program
 
-PAUSE = 0.002
+PAUSE = 0.01
 """Seconds between two queries of a client."""
 
 

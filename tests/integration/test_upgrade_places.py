@@ -98,7 +98,7 @@ def test_what_systemd_gave_is_kept_and_its_watchdog_hears_on(tmp_path: Path, man
         manager.wait_for(b"READY=1")
         file = (tmp_path / "routes").stat()
         at = ("127.0.0.1", server.listen[0][1])
-        with Load(at, pause=0.002) as load, at_work(mta(tmp_path / "routes"), wildcard(server)):
+        with Load(at, pause=0.01) as load, at_work(mta(tmp_path / "routes"), wildcard(server)):
             for back in ((), ("--back",)):
                 upgraded(tmp_path, program, *back)
                 assert (version(server) == "9.0") is not bool(back)
