@@ -111,7 +111,7 @@ def _rehearse(config: Path | None, flags: Mapping[str, object]) -> int:
     except GeodnsError as error:
         logs.tell(error)
         return 1
-    except ImportError as error:
+    except (ImportError, SyntaxError) as error:
         logs.tell(StartError(f"this program is not whole: {error}: install it into a new venv"))
         return 1
     except FileNotFoundError:

@@ -39,7 +39,8 @@ QUIET = 0.05
 """Seconds of these without a byte from any client, after which nothing more is on its way."""
 
 UNUSED = 1.0
-"""Seconds without a question after which a leaving worker lets go of a connection."""
+"""Seconds without a question after which a leaving worker lets go of a connection; who asks on and on has as
+long to go by itself."""
 
 LONGEST_LEAVE = 60.0
 """Seconds after which a leaving worker goes, however long a connection may be idle."""
@@ -84,11 +85,14 @@ class ConnectionServer(ABC):
         connections: the one that has been idle longest stands first.
         by_client: connections of each client, see `client_key`.
         leaving: another worker lets clients in; those that are here are answered on.
+        parting: who still asks has had time to go by itself, and is let go of behind its next answer.
         ending: only what was asked before is still answered.
 
     """
 
     UNUSED = UNUSED
+    PARTS = True
+    """Whether who asks on and on is let go of after that time too."""
 
     def __init__(
         self,
@@ -114,6 +118,7 @@ class ConnectionServer(ABC):
         self.connections: OrderedDict[Connection, None] = OrderedDict()
         self.by_client: Counter[str | bytes] = Counter()
         self.leaving = False
+        self.parting = False
         self.ending = False
         self.follower = follower
         self._listeners = listeners
@@ -179,16 +184,20 @@ class ConnectionServer(ABC):
     async def _answer_out(self) -> None:
         """Answer those who are here until they go, or ask nothing; another worker lets new ones in.
 
-        Who asks on and on hears with each answer that it shall go (RFC 7828 section 3.4), and has as long
-        for that as a connection may be idle.
+        Who asks on and on hears with each answer that it shall go (RFC 7828 section 3.4). Where it does not,
+        it meets the end between two questions (RFC 7766 section 6.2.3).
         """
         self.follower.ask_to_go()
-        end = time.monotonic() + min(self._idle, LONGEST_LEAVE)
+        begun = time.monotonic()
+        end = begun + min(self._idle, LONGEST_LEAVE)
         while self.connections and not self._end.is_set() and (now := time.monotonic()) < end:
+            self.parting = self.PARTS and now - begun >= self.UNUSED
             for one in list(self.connections):
-                if now - one.last < self.UNUSED:
-                    break
-                one.finish()
+                if one.over:
+                    if now - one.ended >= PATIENCE:
+                        one.drop()
+                elif now - one.last >= self.UNUSED:
+                    one.finish()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._end.wait(), min(QUIET, end - now))
 
@@ -293,6 +302,7 @@ class Connection(asyncio.Protocol, ABC):
         transport: to the client.
         full: whether the client does not take its answers.
         over: whether nothing more is answered.
+        ended: when the client was told so.
 
     """
 
@@ -302,6 +312,7 @@ class Connection(asyncio.Protocol, ABC):
         self.transport: asyncio.Transport
         self.full = False
         self.over = False
+        self.ended = 0.0
         self._all = server
         self._turn: asyncio.Handle | None = None
 
@@ -345,6 +356,7 @@ class Connection(asyncio.Protocol, ABC):
     def say_end(self) -> None:
         """Say that nothing more will come, behind what is still to be sent, and wait for the client's end."""
         self.over = True
+        self.ended = time.monotonic()
         try:
             self.transport.write_eof()
         except OSError:  # it is gone, and that was not seen while nothing was read
@@ -384,5 +396,7 @@ class Connection(asyncio.Protocol, ABC):
                 self._turn = loop.call_soon(self.answer)
             return
         self.transport.resume_reading()
-        if self._all.ending:
+        if self._all.parting:
+            self.finish()
+        elif self._all.ending:
             loop.call_later(QUIET, self.finish)

@@ -114,7 +114,7 @@ class RehearsalChild:
         if self._lines <= MOST_LINES:
             self._said(line)
         elif self._lines == MOST_LINES + 1:
-            self._said("… (it says more, which is left out)")
+            self._said("… what it says from here on is left out")
 
     def _unwatch(self) -> None:
         if self._out in self._selector.get_map():

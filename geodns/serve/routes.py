@@ -101,6 +101,7 @@ class RoutesServer(ConnectionServer):
     """
 
     UNUSED = UNUSED
+    PARTS = False  # see `IDLE`
 
     def __init__(
         self,

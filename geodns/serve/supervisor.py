@@ -21,6 +21,7 @@ from geodns.serve.plan import ServePlan
 from geodns.serve.process import SIGNALS, ProcessSlot
 from geodns.serve.processes import WORKER_BACKOFF, ServerProcesses
 from geodns.serve.resources import ServerResources, resources_of
+from geodns.serve.takeover import go_back, reason_of
 from geodns.serve.upgrade import Departure, Upgrades
 from geodns.serve.upgrade_desk import UpgradeDesk
 from geodns.serve.upgrade_socket import UpgradeClient, UpgradeRequest, UpgradeSocket
@@ -42,7 +43,18 @@ def run(plan: ServePlan) -> int:
 
     """
     with resources_of(plan) as resources:
-        return _Supervisor(plan, resources).run()
+        return _begun(plan, resources).run()
+
+
+def _begun(plan: ServePlan, resources: ServerResources) -> "_Supervisor":
+    """Return the supervisor of these resources, or let the program before go on with them."""
+    try:
+        return _Supervisor(plan, resources)
+    except Exception as error:
+        # What it has taken over so far is still open: the error keeps it.
+        if plan.handover is not None and not plan.handover.going_back:
+            go_back(plan.handover, plan.program, reason_of(error), plan.notifier.environ)
+        raise
 
 
 class _Supervisor:
@@ -128,7 +140,7 @@ class _Supervisor:
     def _turn(self) -> None:
         processes = self._processes
         now = time.monotonic()
-        arrives = None if processes.arrival is None else processes.arrival.due
+        arrives = None if processes.arrival is None or processes.giving_up else processes.arrival.due
         waiting = (one for one in (self._stop_by, self._upgrades.due, arrives) if one is not None)
         dues = [*processes.dues(), *waiting, *self._alive(now)]
         timeout = max(0.0, min(dues) - now) if dues else None

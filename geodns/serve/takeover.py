@@ -109,7 +109,14 @@ def insist(
         try:
             return prepare()
         except Exception as error:  # noqa: BLE001 - whatever it is, there is a program that works
-            _give_back(handover, program, _reason(error), environ)
+            _give_back(handover, program, reason_of(error), environ)
+
+
+def go_back(handover: Handover, program: Program, why: str, environ: Mapping[str, str]) -> None:
+    """Let the program before go on in this process; return only where it cannot be started."""
+    back = replace(handover, writer=program, going_back=why, failed_step=UpgradeStep.CONTROL)
+    error = replace_program(handover.writer.as_started(), back, environ)
+    log.error("%s cannot be started either: %s", handover.writer.path, error)
 
 
 def _give_back(handover: Handover, program: Program, why: str, environ: Mapping[str, str]) -> None:
@@ -119,14 +126,7 @@ def _give_back(handover: Handover, program: Program, why: str, environ: Mapping[
     answer meanwhile, and what is wrong may be put right.
     """
     if not handover.going_back:
-        back = replace(
-            handover,
-            writer=program,
-            going_back=why,
-            failed_step=UpgradeStep.CONTROL,
-        )
-        error = replace_program(handover.writer.as_started(), back, environ)
-        log.error("%s cannot be started either: %s", handover.writer.path, error)
+        go_back(handover, program, why, environ)
     log.error("tried again in %g s; the workers go on with what they have: %s", AGAIN, why)
     if signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, AGAIN) is None:
         return
@@ -139,7 +139,7 @@ def _give_back(handover: Handover, program: Program, why: str, environ: Mapping[
     raise SystemExit(0)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return an error as one sentence for whoever asked for the upgrade."""
     lines = str(error).splitlines()
     text = lines[0] if lines else ""

@@ -87,6 +87,50 @@ class Dns:
         self._connection.close()
 
 
+class Events:
+    """A client of the event stream that comes back with the last id it has; it is never reset.
+
+    Attributes:
+        ids: of all events, in their order.
+        closed: streams that the server has ended.
+
+    """
+
+    def __init__(self, server: Server, after: int) -> None:
+        self.ids = [after]
+        self.closed = 0
+        self._over = False
+        self._address = server.http.removeprefix("http://")
+        self._connection = http.client.HTTPConnection(self._address, timeout=60)
+        self._thread = threading.Thread(target=self._follow)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        number = self.ids[0]
+        while not self._over:
+            headers = {"Accept": "text/event-stream", "Last-Event-ID": str(number)}
+            self._connection.request("GET", "/api/v1/events/stream", headers=headers)
+            response = self._connection.getresponse()
+            assert response.headers["Content-Type"] == "text/event-stream"
+            event = False
+            while line := response.readline():
+                event = event or line.startswith(b"data:")
+                if line.startswith(b"id:"):
+                    number = int(line[3:])
+                elif line == b"\n" and event:
+                    self.ids.append(number)
+                    event = False
+            self.closed += not self._over
+            self._connection.close()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._over = True
+        with contextlib.suppress(OSError, AttributeError):
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+
+
 def fresh(server: Server) -> Callable[[], None]:
     """Ask over a connection of its own each time."""
 
@@ -98,7 +142,6 @@ def fresh(server: Server) -> Callable[[], None]:
 
 def test_connected_clients_are_answered_and_nothing_is_counted_twice_or_lost(tmp_path: Path) -> None:
     program = copy(tmp_path / "good", "9.0")
-    (tmp_path / "geodns.yaml").write_text("tcp: {idle: 1s}\n")
     with (
         serving(tmp_path, {NAME: ZONE}, workers=2, fresh=True) as server,
         contextlib.closing(Http(server)) as kept,
@@ -116,19 +159,30 @@ def test_connected_clients_are_answered_and_nothing_is_counted_twice_or_lost(tmp
         def count() -> None:
             counts.append(sum(server.samples("geodns_queries_total").values()))
 
-        with load, at_work(kept, dns, fresh(server), drain, count):
+        after = server.get("/api/v1/events?limit=1")["last"]
+        with (
+            load,
+            contextlib.closing(Events(server, after)) as stream,
+            at_work(kept, dns, fresh(server), drain, count),
+        ):
             assert load.wait_for_more()
-            after = server.get("/api/v1/events?limit=1")["last"]
             state = ("--state", str(tmp_path / "state"))
             done = server.command("upgrade", *state, "--program", program, timeout=100)
             assert done.returncode == 0, done.stderr
             assert load.wait_for_more()
+            last = server.get("/api/v1/events?limit=1")["last"]
+            assert eventually(lambda: stream.ids[-1] >= last)
         assert load.lost == 0
         assert not [one for one in orders if one[0]]
         assert counts == sorted(counts)
         assert kept.closed
-        texts = [one["text"] for one in server.get(f"/api/v1/events?after={after}")["events"]]
-        assert any("was upgraded" in text for text in texts), texts
+        assert dns.closed == 1, "who asks on and on meets the end of the old worker, once"
+        assert stream.closed == 1
+        events = server.get(f"/api/v1/events?after={after}&limit=1000")["events"]
+        assert [after, *(one["id"] for one in events if one["id"] <= last)] == [
+            one for one in stream.ids if one <= last
+        ]
+        assert any("was upgraded" in one["text"] for one in events), events
         # With the readings of workers that have left. One query each was a probe's, or the test's own.
         total = sum(load.answered) + dns.answered
         assert eventually(lambda: sum(server.samples("geodns_queries_total").values()) >= total)

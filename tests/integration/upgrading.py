@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -30,7 +31,7 @@ def write_program(folder: Path, text: str = PROGRAM) -> str:
     """Put a program into a folder; return its path."""
     path = folder / "geodns"
     path.write_text(text)
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXOTH)
     return str(path)
 
 
@@ -38,7 +39,9 @@ def main(arguments: list[str]) -> int:
     """Be a version of the server, or its rehearsal."""
     options = json.loads(arguments[-1])
     if "--rehearse" in arguments:
-        print("heard")  # noqa: T201 - goes to the client
+        print("heard", flush=True)  # noqa: T201 - goes to the client
+        if options["fault"] == "rehearsal waits":
+            time.sleep(60)
         if options["fault"] == "exec":
             Path(options["program"]).rename(options["program"] + ".gone")
         print(f"{PASSED}{os.getpid()}")  # noqa: T201 - likewise

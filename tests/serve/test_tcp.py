@@ -108,10 +108,43 @@ def test_a_connection_without_a_question_is_let_go_of_without_a_reset(
     run(test)
 
 
+@pytest.mark.parametrize("deaf", [False, True])
+def test_who_asks_on_and_on_meets_the_end_between_two_questions(
+    monkeypatch: pytest.MonkeyPatch, deaf: bool
+) -> None:
+    monkeypatch.setattr(_TcpServer, "UNUSED", 0.2)
+    monkeypatch.setattr(connections, "PATIENCE", 0.2)
+
+    async def test(shared: socket.socket, serving: asyncio.Task[None]) -> None:
+        reader, writer = await asyncio.open_connection(*shared.getsockname())
+        signal.raise_signal(LEAVE)
+        asked = 0
+        while True:
+            try:
+                writer.write(framed(number=asked % 9) + framed(number=asked % 9 + 1))
+                assert (await answer(reader))[0] == asked % 9
+                assert (await answer(reader))[0] == asked % 9 + 1
+            except asyncio.IncompleteReadError as error:
+                cut_off = error.partial
+                break
+            asked += 2
+        assert not cut_off
+        assert asked >= 10
+        assert not serving.done()
+        while deaf and not serving.done():
+            writer.write(framed())
+            await asyncio.sleep(0.01)
+        writer.close()
+        await asyncio.wait_for(serving, SOON)
+
+    run(test, idle=600.0)
+
+
 @pytest.mark.parametrize("bound", ["idle", "most", "the server's end"])
-def test_who_asks_on_and_on_holds_it_up_for_a_bounded_time(
+def test_who_is_waited_for_holds_it_up_for_a_bounded_time(
     monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
+    monkeypatch.setattr(_TcpServer, "PARTS", False)
     monkeypatch.setattr(connections, "LONGEST_LEAVE", 0.3 if bound == "most" else 600.0)
     monkeypatch.setattr(connections, "PATIENCE", 0.3)
 
