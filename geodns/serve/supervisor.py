@@ -75,7 +75,13 @@ class _Supervisor:
             self._take_over(plan.handover)
         self._desk = UpgradeDesk(listening, self._selector, self._asked)
         self._upgrades = Upgrades(
-            plan, earlier, self._selector, self._processes, self._refusal, self._handover
+            plan,
+            earlier,
+            self._selector,
+            self._processes,
+            self._refusal,
+            self._handover,
+            self._noticed,
         )
 
     def _take_over(self, handover: Handover) -> None:
@@ -99,12 +105,14 @@ class _Supervisor:
         gc.disable()
         try:
             with self._signals():
-                self._signalled({signal.SIGCHLD})  # whoever ended before anybody listened
-                while processes.status is None:
-                    processes.start_due()
-                    self._turn()
+                try:
+                    self._signalled({signal.SIGCHLD})  # whoever ended before anybody listened
+                    while processes.status is None:
+                        processes.start_due()
+                        self._turn()
+                finally:
+                    self._upgrades.stop()
         finally:
-            self._upgrades.stop()
             processes.kill()
             self._desk.close()
             gc.enable()
@@ -138,8 +146,7 @@ class _Supervisor:
         timeout = max(0.0, min(dues) - now) if dues else None
         for key, events in self._selector.select(timeout):
             if key.fileobj is self._wake:
-                with contextlib.suppress(BlockingIOError):
-                    self._signalled(set(self._wake.recv(4096)))
+                self._signalled(set(self._noticed()))
                 continue
             if not isinstance(key.data, ProcessSlot):
                 key.data()
@@ -198,6 +205,13 @@ class _Supervisor:
         elif time.monotonic() >= end:
             log.error("killed at the end: %s", ", ".join(running))
             self._processes.kill()
+
+    def _noticed(self) -> bytes:
+        """Take the numbers of the signals that came since."""
+        try:
+            return self._wake.recv(4096)
+        except BlockingIOError:
+            return b""
 
     def _signalled(self, numbers: set[int]) -> None:
         if signal.SIGCHLD in numbers:

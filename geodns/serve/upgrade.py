@@ -11,7 +11,7 @@ import selectors
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from geodns.serve.frames import UpgradeBegins, UpgradeEnded
@@ -78,6 +78,7 @@ class Upgrades:
         processes: ServerProcesses,
         refusal: Callable[[], str],
         handover: Callable[[Departure], Handover],
+        noticed: Callable[[], Iterable[int]],
     ) -> None:
         """Prepare for requests.
 
@@ -88,6 +89,7 @@ class Upgrades:
             processes: of the server.
             refusal: returns why no upgrade can begin now; empty: it can.
             handover: returns all that the next program gets.
+            noticed: takes the signals that came and were not handled yet.
 
         """
         self.earlier = earlier
@@ -98,6 +100,7 @@ class Upgrades:
         self._processes = processes
         self._server_refusal = refusal
         self._handover = handover
+        self._noticed = noticed
         self._rehearsal: RehearsalChild | None = None
 
     # --- what the supervisor asks -----------------------------------------------------------------------
@@ -236,7 +239,7 @@ class Upgrades:
                 log.error("upgrade: the files of before cannot be given back: %s", why)
         if not why or departure.going_back:
             environ = self._plan.notifier.environ
-            error = replace_program(departure.target, self._handover(departure), environ)
+            error = replace_program(departure.target, self._handover(departure), environ, self._noticed)
             why = f"{departure.target.path} cannot be started: {error}"
         self._processes.go_on()
         self.fail(why)
@@ -288,10 +291,15 @@ def _has_changed(program: Program) -> bool:
     return bool(program.fingerprint) and fingerprint(program.package) != program.fingerprint
 
 
-def replace_program(program: Program, handover: Handover, environ: Mapping[str, str]) -> str:
+def replace_program(
+    program: Program,
+    handover: Handover,
+    environ: Mapping[str, str],
+    noticed: Callable[[], Iterable[int]] = tuple,
+) -> str:
     """Execute another program in this process, with all that is handed over.
 
-    Signals wait until it handles them.
+    Signals wait until it handles them, those of `noticed` too: that came and were not handled yet.
 
     Returns:
         Why it cannot be started; everything is as it was before.
@@ -299,6 +307,8 @@ def replace_program(program: Program, handover: Handover, environ: Mapping[str, 
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     opened: list[int] = []
+    for number in noticed():
+        signal.raise_signal(number)
     try:
         sealed = seal(handover)
         opened = [sealed, *handover.descriptors()]

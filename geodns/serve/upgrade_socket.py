@@ -110,15 +110,19 @@ def _request(line: bytes) -> UpgradeRequest | str:
     match found:
         case {"back": {}}:
             return UpgradeRequest(back=True)
-        case {"upgrade": {"program": str(program), "args": list(args)}} if _are_texts(args):
+        case {"upgrade": {"program": program, "args": list(args)}} if all(map(_is_name, (program, *args))):
             return UpgradeRequest(program, tuple(args))
-        case {"upgrade": {"program": str(program)}} if found["upgrade"].get("args") is None:
+        case {"upgrade": {"program": program}} if _is_name(program) and found["upgrade"].get("args") is None:
             return UpgradeRequest(program)
     return "the request is neither an upgrade nor a way back"
 
 
-def _are_texts(args: list[object]) -> bool:
-    return all(isinstance(one, str) and "\0" not in one for one in args)
+def _is_name(value: object) -> bool:
+    """Say whether the system takes it as a path or an argument; else asking it raises ValueError."""
+    try:
+        return isinstance(value, str) and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
 
 
 class UpgradeSocket:
