@@ -7,10 +7,10 @@ from typing_extensions import TypedDict
 
 from geodns.api.schemas import Amount, Count, Moment
 from geodns.control.peers import Topic
+from geodns.model.shared import CURSOR
 from geodns.model.state import HealthState
 
-PLACE = "^[0-9]{1,16}[.][0-9]{1,16}$"
-"""A place in a server's changes of its votes."""
+PLACE = f"^{CURSOR}$"
 Seconds = Annotated[float, Field(description="Since the epoch.")]
 
 

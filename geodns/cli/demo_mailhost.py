@@ -15,7 +15,7 @@ from aiosmtpd.smtp import SMTP
 log = logging.getLogger(__name__)
 
 REFUSED = "ns2."
-"""How those whom SIGUSR2 refuses begin the name that they give in EHLO."""
+"""After SIGUSR2, clients whose name in EHLO begins so are refused."""
 _REFUSAL = "554 no service for you, as a firewall would say"
 
 

@@ -1,5 +1,6 @@
 """Tells other servers our votes over HTTP, and reads theirs: strict, bounded and signed. Pure."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
@@ -7,7 +8,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from geodns.errors import UsageError
 from geodns.model.base import Frozen
-from geodns.model.shared import AddressVote
+from geodns.model.shared import CURSOR, AddressVote
 from geodns.storage.shared_messages import (
     MAX_FIELD,
     MAX_FIELDS,
@@ -21,8 +22,6 @@ from geodns.storage.shared_messages import (
 
 MAX_BODY = 16 * 2**20
 """Bytes of all that a server says at once."""
-CURSOR = "[0-9]{1,16}[.][0-9]{1,16}"
-"""A place in a server's changes: its epoch and a number of its own."""
 
 _Text = Annotated[str, Field(max_length=MAX_VALUE)]
 _Key = Annotated[str, Field(max_length=MAX_FIELD)]
@@ -142,8 +141,7 @@ def cursor_of(text: str | None) -> str | None:
     """
     if not text:
         return None
-    parts = text.split(".")
-    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) <= 16 for part in parts):
+    if re.fullmatch(CURSOR, text) is None:
         raise UsageError("`since` is no place in the votes: write `next` of the answer before, or nothing")
     return text
 

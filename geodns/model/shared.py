@@ -9,6 +9,8 @@ from pydantic import Field, JsonValue
 from geodns.model.base import Frozen
 
 GROUP = "[a-z0-9-]{1,32}"
+CURSOR = "[0-9]{1,16}[.][0-9]{1,16}"
+"""A place in a server's changes of its votes: its epoch and a number of its own."""
 MAX_COUNTER = 2**53
 """The largest number that JSON keeps whole everywhere."""
 MAX_HALVINGS = 10

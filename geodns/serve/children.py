@@ -1,4 +1,4 @@
-"""What a forked child becomes: it lets go of what belongs to others, then works on its own sockets."""
+"""Turns a forked child into a worker: it closes what belongs to others, then works on its own sockets."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""What one program hands to the next when a server is upgraded in place: a sealed memfd, and descriptors.
+"""Packs all that a program hands to the next in an upgrade: a sealed memfd, which names descriptors.
 
 The memfd begins with a fixed head (magic, number of the format, length), then comes JSON. A key that the
 reader does not know is left alone, and one that the writer did not know has its default, so most changes need

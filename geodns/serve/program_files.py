@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-"""Where this program's own files are."""
+"""The folder of this program's own files."""
 
 
 def fingerprint(folder: str = str(PACKAGE)) -> str:

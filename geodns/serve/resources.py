@@ -1,4 +1,4 @@
-"""What the server holds for all its processes: sockets, shared memory, the locks of its state."""
+"""Opens, or takes over, what all processes of the server share: sockets and memory."""
 
 import contextlib
 import logging

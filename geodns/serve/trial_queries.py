@@ -67,7 +67,7 @@ def _check(table: Table, client: "_Udp | _Tcp", transport: str, name: bytes, rty
         query,
         ("127.0.0.1", 53, transport.lower()),
         time.monotonic(),
-        WorkerState(random.Random()),  # noqa: S311
+        WorkerState(random.Random()),  # noqa: S311 - a place to start from
     )
     if wanted is None or len(answer) < HEADER or answer[:2] != query[:2]:
         raise StartError(f"{about} is none")

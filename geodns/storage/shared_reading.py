@@ -241,7 +241,10 @@ class SharedReader:
         book = self._book(key, node, epoch)
         if book is None:
             return
-        take = lambda fields: self._take_votes(key, node, book, fields)[1]  # noqa: E731
+
+        def take(fields: Mapping[bytes, bytes]) -> int:
+            return self._take_votes(key, node, book, fields)[1]
+
         seen = await self._differing(client, key, take, lambda: book.all, follow=True)
         if seen is None:
             return
@@ -303,7 +306,8 @@ class SharedReader:
 
         def take(fields: Mapping[bytes, bytes]) -> int:
             for field, raw in fields.items():
-                changed = self._order_book.fields.get(field) != _put(book, field, raw)
+                book.put(field, raw)
+                changed = self._order_book.digest_of(field) != book.digest_of(field)
                 order = None if changed else self.orders.get(field)
                 if order is None and (order := self._open_order(field, raw, tell=changed)) is None:
                     continue
@@ -445,7 +449,9 @@ class SharedReader:
             known = self.orders.get(order_field(order))
             if known is not None and known.version.rank > order.version.rank:
                 continue  # read already
-            _refuse(self._order_book.full(field), MANY)
+            if self._order_book.full(field):  # those before it in the entry are told all the same
+                self._bad.note(self._messages.key("orders"), field, BadValueError(MANY))
+                continue
             self._order_book.put(field, raw)
             self.orders[field] = order
             found.append(order)
@@ -466,8 +472,3 @@ def _note(book: Book, fields: Mapping[bytes, bytes]) -> int:
         together ^= digest
         book.note(field, digest)
     return together
-
-
-def _put(book: Book, field: bytes, raw: bytes) -> int:
-    book.put(field, raw)
-    return book.fields[field]
